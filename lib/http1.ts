@@ -1,0 +1,374 @@
+/**
+ * HTTP/1.1 heads and framing as RFC 9112 has them, parsed and written; `http1reader.ts` takes
+ * them, and the bodies, out of a connection's bytes.
+ *
+ * Pure: strings in, values out. Needs `number.ts`.
+ * Refuses whatever two implementations could frame differently: both lengths, a length that isn't
+ * digits, any transfer coding but `chunked`, bare CR or LF, obs-fold, space before a colon, control
+ * characters, more than one Host. What is valid keeps its bytes, case, order and duplicates.
+ *
+ * Heads are latin1 strings, one character a byte; fields are a flat list, `[name, value, …]`.
+ */
+import { parseDecimal } from "./number.ts";
+
+/** Limits on a head; bytes include the start line and the blank line. */
+export interface HeadLimits {
+  readonly bytes: number;
+  readonly fields: number;
+}
+
+export const HEAD_LIMITS: HeadLimits = { bytes: 64 * 1024, fields: 256 };
+
+/** A body's length in bytes, or one of the next two. */
+export type BodyLength = number;
+export const CHUNKED = -1;
+/** The body ends with the connection: answers only (RFC 9112 section 6.3, rule 8). */
+export const UNTIL_CLOSE = -2;
+
+/** Why a message was refused: `status` is the answer that a server gives (RFC 9110 section 15). */
+export class Http1Error extends Error {
+  override readonly name = "Http1Error";
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export interface RequestHead {
+  readonly method: string;
+  /** Origin-form or `*`; an absolute-form is taken apart into this and `authority`. */
+  readonly target: string;
+  /** HTTP/1.x */
+  readonly minor: number;
+  readonly fields: readonly string[];
+  /** `uri-host [":" port]` as sent, not yet validated as a name. */
+  readonly authority: string;
+  readonly length: BodyLength;
+  /** The client wants the connection to go on (RFC 9112 section 9.3). */
+  readonly keepAlive: boolean;
+  /** Lower-case options of the Connection field: names of fields that go no further. */
+  readonly connection: readonly string[];
+  /** The Upgrade field's value, if Connection says `upgrade`. */
+  readonly upgrade: string | undefined;
+  readonly expectContinue: boolean;
+}
+
+export interface ResponseHead {
+  readonly status: number;
+  readonly reason: string;
+  readonly minor: number;
+  readonly fields: readonly string[];
+  readonly length: BodyLength;
+  readonly keepAlive: boolean;
+  readonly connection: readonly string[];
+  readonly upgrade: string | undefined;
+}
+
+/** Reads `request-line CRLF *( field-line CRLF )`; throws Http1Error. */
+export function parseRequestHead(text: string, maxFields: number): RequestHead {
+  const lineEnd = text.indexOf("\r\n");
+  const methodEnd = tokenEnd(text, 0);
+  if (methodEnd === 0 || text.charCodeAt(methodEnd) !== SP) {
+    throw new Http1Error(400, "the request line doesn't start with a method and one space");
+  }
+  let pos = methodEnd + 1;
+  while (TARGET[text.charCodeAt(pos)] === 1) pos++;
+  const target = text.slice(methodEnd + 1, pos);
+  if (target === "" || text.charCodeAt(pos) !== SP) {
+    throw new Http1Error(400, "the request target is empty or has a character that isn't allowed");
+  }
+  const minor = requestVersion(text.slice(pos + 1, lineEnd));
+  const method = text.slice(0, methodEnd);
+  const fields = parseFields(text, lineEnd + 2, maxFields);
+  return requestHead(method, target, minor, fields);
+}
+
+/** `HTTP/1.x` → x. A higher minor version is the highest we know: 1 (RFC 9110 section 2.5). */
+function requestVersion(text: string): number {
+  if (text === "HTTP/1.1") return 1;
+  if (text === "HTTP/1.0") return 0;
+  if (!/^HTTP\/\d\.\d$/.test(text)) {
+    throw new Http1Error(400, "the request line doesn't end with an HTTP version");
+  }
+  if (text.charCodeAt(5) === 0x31) return 1;
+  throw new Http1Error(505, `HTTP version ${text.slice(5)}: only 1.0 and 1.1 are spoken here`);
+}
+
+/** RFC 9112 sections 3.2 (target and Host) and 6.3 (which body follows). */
+function requestHead(
+  method: string,
+  rawTarget: string,
+  minor: number,
+  fields: string[],
+): RequestHead {
+  const seen = readConnectionFields(fields, minor);
+  if (seen.hosts !== 1) throw new Http1Error(400, "expected exactly one Host field");
+  const { target, authority } = parseTarget(method, rawTarget, seen.host);
+  let length = 0;
+  if (seen.codings !== undefined) {
+    if (minor === 0) throw new Http1Error(400, "Transfer-Encoding in an HTTP/1.0 request");
+    if (seen.lengths !== 0) throw new Http1Error(400, "both Transfer-Encoding and Content-Length");
+    length = requestCoding(seen.codings);
+  } else if (seen.lengths !== 0) {
+    length = seen.lengths === 1 ? parseDecimal(seen.length) ?? -1 : -1;
+    if (length < 0) throw new Http1Error(400, "Content-Length isn't one decimal number");
+  }
+  return {
+    method,
+    target,
+    minor,
+    fields,
+    authority,
+    length,
+    keepAlive: seen.keepAlive,
+    connection: seen.connection,
+    upgrade: minor === 1 && seen.upgrade !== "" && seen.connection.includes("upgrade")
+      ? seen.upgrade
+      : undefined,
+    // A server ignores the expectation of an HTTP/1.0 client (RFC 9110 section 10.1.1).
+    expectContinue: minor === 1 && seen.expect.toLowerCase() === "100-continue",
+  };
+}
+
+/** Exactly `chunked`: what else ends in it is unknown here, the rest can't be framed. */
+function requestCoding(codings: string): BodyLength {
+  const lower = codings.toLowerCase();
+  if (lower === "chunked") return CHUNKED;
+  const list = lower.split(",").map((coding) => coding.trim());
+  const known = list.pop() === "chunked" && list.length > 0 && !list.includes("chunked") &&
+    list.every((coding) => coding !== "identity" && tokenEnd(coding, 0) > 0);
+  throw new Http1Error(known ? 501 : 400, "Transfer-Encoding other than chunked");
+}
+
+/**
+ * RFC 9112 section 3.2: origin-form, absolute-form (whose authority wins over Host, 3.2.2) and
+ * asterisk-form. There is no tunnel to ask for here, so CONNECT is not implemented.
+ */
+function parseTarget(
+  method: string,
+  target: string,
+  host: string,
+): { target: string; authority: string } {
+  if (method === "CONNECT") throw new Http1Error(501, "CONNECT isn't implemented");
+  if (target.charCodeAt(0) === SLASH) return { target, authority: host };
+  if (target === "*" && method === "OPTIONS") return { target, authority: host };
+  const absolute = /^https?:\/\/([^/?]*)(.*)$/i.exec(target);
+  if (absolute === null) throw new Http1Error(400, "the request target isn't a path or an URL");
+  const [, authority, rest] = absolute;
+  const path = rest.startsWith("/") ? rest : rest !== "" || method !== "OPTIONS" ? "/" + rest : "*";
+  return { target: path, authority };
+}
+
+/**
+ * Reads `status-line CRLF *( field-line CRLF )` of the answer to a `method` request; throws
+ * Http1Error (502). Both lengths, an unknown coding or differing lengths are faults in the
+ * framing: whoever believes the other one is desynchronised (RFC 9112 sections 6.3 and 11.2).
+ */
+export function parseResponseHead(text: string, method: string, maxFields: number): ResponseHead {
+  const lineEnd = text.indexOf("\r\n");
+  const line = /^HTTP\/1\.(\d) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/.exec(
+    text.slice(0, lineEnd),
+  );
+  if (line === null) throw new Http1Error(502, "the answer doesn't start with a status line");
+  const minor = line[1] === "0" ? 0 : 1;
+  const status = parseDecimal(line[2], 999) ?? 0;
+  const fields = parseFields(text, lineEnd + 2, maxFields);
+  const seen = readConnectionFields(fields, minor);
+  const length = responseLength(seen, minor);
+  const bodiless = method === "HEAD" || status < 200 || status === 204 || status === 304;
+  return {
+    status,
+    reason: line[3] ?? "",
+    minor,
+    fields,
+    length: bodiless ? 0 : length,
+    keepAlive: seen.keepAlive && (bodiless || length !== UNTIL_CLOSE),
+    connection: seen.connection,
+    upgrade: seen.upgrade === "" ? undefined : seen.upgrade,
+  };
+}
+
+function responseLength(seen: ConnectionFields, minor: number): BodyLength {
+  if (seen.codings !== undefined) {
+    if (seen.lengths !== 0) throw new Http1Error(502, "both Transfer-Encoding and Content-Length");
+    if (minor === 0 || seen.codings.toLowerCase() !== "chunked") {
+      throw new Http1Error(502, "Transfer-Encoding other than chunked");
+    }
+    return CHUNKED;
+  }
+  if (seen.lengths === 0) return UNTIL_CLOSE;
+  const length = seen.lengths === 1 ? parseDecimal(seen.length) : undefined;
+  if (length === undefined) throw new Http1Error(502, "Content-Length isn't one decimal number");
+  return length;
+}
+
+/** What the fields say about the connection and about the framing. */
+interface ConnectionFields {
+  hosts: number;
+  host: string;
+  /** How many Content-Length fields there are: a second one is refused, even if it's the same. */
+  lengths: number;
+  length: string;
+  codings: string | undefined;
+  connection: readonly string[];
+  keepAlive: boolean;
+  upgrade: string;
+  expect: string;
+}
+
+const NO_OPTIONS: readonly string[] = [];
+
+function readConnectionFields(fields: readonly string[], minor: number): ConnectionFields {
+  const seen: ConnectionFields = {
+    hosts: 0,
+    host: "",
+    lengths: 0,
+    length: "",
+    codings: undefined,
+    connection: NO_OPTIONS,
+    keepAlive: minor === 1,
+    upgrade: "",
+    expect: "",
+  };
+  for (let i = 0; i < fields.length; i += 2) {
+    if (FRAMING_LENGTHS[fields[i].length] !== 1) continue;
+    const value = fields[i + 1];
+    switch (fields[i].toLowerCase()) {
+      case "host":
+        seen.hosts++;
+        seen.host = value;
+        break;
+      case "content-length":
+        seen.lengths++;
+        seen.length = value;
+        break;
+      case "transfer-encoding":
+        seen.codings = seen.codings === undefined ? value : seen.codings + "," + value;
+        break;
+      case "connection":
+        seen.connection = [...seen.connection, ...listItems(value)];
+        break;
+      case "upgrade":
+        seen.upgrade = seen.upgrade === "" ? value : seen.upgrade + ", " + value;
+        break;
+      case "expect":
+        seen.expect = value;
+        break;
+    }
+  }
+  if (seen.connection.length > 0) {
+    if (seen.connection.includes("close")) seen.keepAlive = false;
+    else if (minor === 0) seen.keepAlive = seen.connection.includes("keep-alive");
+  }
+  return seen;
+}
+
+/** Lower-case items of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out. */
+export function listItems(value: string): string[] {
+  const lower = value.toLowerCase();
+  if (!lower.includes(",")) return lower === "" ? [] : [lower];
+  return lower.split(",").map((item) => item.trim()).filter((item) => item !== "");
+}
+
+/**
+ * Reads `*( field-line CRLF )` from `pos` to the end of `text`; values without the white space
+ * around them (RFC 9112 section 5). Throws Http1Error: 400, or 431 past `maxFields`.
+ */
+export function parseFields(text: string, pos: number, maxFields: number): string[] {
+  const fields: string[] = [];
+  while (pos < text.length) {
+    const nameEnd = tokenEnd(text, pos);
+    // An obs-fold starts with white space, and so has no name either (RFC 9112 section 5.2).
+    if (nameEnd === pos || text.charCodeAt(nameEnd) !== COLON) {
+      throw new Http1Error(400, "a field line doesn't start with a name and a colon");
+    }
+    let start = nameEnd + 1;
+    while (isBlank(text.charCodeAt(start))) start++;
+    let end = start;
+    while (FIELD_VALUE[text.charCodeAt(end)] === 1) end++;
+    if (text.charCodeAt(end) !== CR || text.charCodeAt(end + 1) !== LF) {
+      throw new Http1Error(400, "a field value has a control character");
+    }
+    const next = end + 2;
+    while (end > start && isBlank(text.charCodeAt(end - 1))) end--;
+    fields.push(text.slice(pos, nameEnd), text.slice(start, end));
+    if (fields.length > 2 * maxFields) throw new Http1Error(431, `more than ${maxFields} fields`);
+    pos = next;
+  }
+  return fields;
+}
+
+/** `request-line CRLF *( field-line CRLF ) CRLF` */
+export function formatRequestHead(
+  method: string,
+  target: string,
+  fields: readonly string[],
+): string {
+  return `${method} ${target} HTTP/1.1\r\n${formatFields(fields)}\r\n`;
+}
+
+/** `status-line CRLF *( field-line CRLF ) CRLF` */
+export function formatResponseHead(
+  status: number,
+  reason: string,
+  fields: readonly string[],
+): string {
+  return `HTTP/1.1 ${status} ${reason}\r\n${formatFields(fields)}\r\n`;
+}
+
+/** `*( field-line CRLF )`; names and values are what parseFields or the route parser let through. */
+export function formatFields(fields: readonly string[]): string {
+  let text = "";
+  for (let i = 0; i < fields.length; i += 2) text += fields[i] + ": " + fields[i + 1] + "\r\n";
+  return text;
+}
+
+/** `chunk-size CRLF`; the chunk's data and another CRLF follow. */
+export function formatChunkSize(size: number): string {
+  return size.toString(16) + "\r\n";
+}
+
+/** `last-chunk trailer-section CRLF` */
+export function formatLastChunk(trailers: readonly string[]): string {
+  return trailers.length === 0 ? "0\r\n\r\n" : `0\r\n${formatFields(trailers)}\r\n`;
+}
+
+/** Whether `text` is a token (RFC 9110 section 5.6.2). */
+export function isToken(text: string): boolean {
+  return text !== "" && tokenEnd(text, 0) === text.length;
+}
+
+export const CR = 0x0d, LF = 0x0a;
+const SP = 0x20, HTAB = 0x09, COLON = 0x3a, SLASH = 0x2f;
+
+/** Character classes by code; past 255 or past the end of the text they give undefined. */
+const TOKEN = characters(/[!#$%&'*+\-.^_`|~0-9A-Za-z]/);
+const FIELD_VALUE = characters(/[\t\x20-\x7e\x80-\xff]/);
+/** Visible ASCII but `#`: a fragment is never sent (RFC 9112 section 3.2). */
+const TARGET = characters(/[\x21\x22\x24-\x7e]/);
+
+/** How long the names are that readConnectionFields looks for: most fields fail this at once. */
+const FRAMING_LENGTHS = lengths(
+  ["host", "content-length", "transfer-encoding", "connection", "upgrade", "expect"],
+);
+
+function tokenEnd(text: string, pos: number): number {
+  while (TOKEN[text.charCodeAt(pos)] === 1) pos++;
+  return pos;
+}
+
+function isBlank(code: number): boolean {
+  return code === SP || code === HTAB;
+}
+
+function characters(pattern: RegExp): Uint8Array {
+  return Uint8Array.from({ length: 256 }, (_, i) => pattern.test(String.fromCharCode(i)) ? 1 : 0);
+}
+
+/** A table of which lengths the names have. */
+export function lengths(names: readonly string[]): Uint8Array {
+  const table = new Uint8Array(64);
+  for (const name of names) table[name.length] = 1;
+  return table;
+}

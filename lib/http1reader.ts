@@ -1,0 +1,281 @@
+/**
+ * Takes HTTP/1.1 messages out of a connection's bytes: heads as text, bodies with their framing
+ * undone (RFC 9112 sections 6 and 7), however the bytes were cut.
+ *
+ * Pure. Needs `http1.ts` and `number.ts`. Refuses a bare LF, a chunk size that isn't hexadecimal
+ * digits, a chunk longer than its size, extensions that aren't well formed or too many.
+ */
+import { Buffer } from "node:buffer";
+import {
+  type BodyLength,
+  CHUNKED,
+  CR,
+  type HeadLimits,
+  Http1Error,
+  LF,
+  parseFields,
+  UNTIL_CLOSE,
+} from "./http1.ts";
+import { parseHex } from "./number.ts";
+
+/** A chunk's size line with its extensions, in bytes; nobody sends more than a few. */
+const CHUNK_LINE_LIMIT = 1024;
+/** Chunk extensions of one body, in bytes: more is an attack on the reader (CVE-2023-39326). */
+const CHUNK_EXT_LIMIT = 16 * 1024;
+
+const CRLF: Buffer = Buffer.from("\r\n");
+const CRLF_CRLF: Buffer = Buffer.from("\r\n\r\n");
+const EMPTY: Buffer = Buffer.alloc(0);
+
+/** `*( BWS ";" BWS name [ BWS "=" BWS value ] ) CRLF`: no two parts can match the same text. */
+const CHUNK_EXT = new RegExp(
+  '^(?:[ \\t]*;[ \\t]*T+(?:[ \\t]*=[ \\t]*(?:T+|"(?:Q|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*"))?)*\\r\\n$'
+    .replaceAll("T", "[!#$%&'*+\\-.^_`|~0-9A-Za-z]")
+    .replace("Q", "[\\t\\x20\\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]"),
+);
+
+/** What a body's reader found next. */
+export const MORE = 0;
+export const DATA = 1;
+export const END = 2;
+export type BodyEvent = typeof MORE | typeof DATA | typeof END;
+
+/**
+ * The places in a chunked body (RFC 9112 section 7.1):
+ *
+ *     SIZE ─ size ext CRLF ─> DATA ─ n bytes ─> DATA_CRLF ─> SIZE …
+ *       └── 0 ext CRLF ─────> TRAILERS ─ *( field CRLF ) CRLF ─> END
+ */
+const SIZE = 0, CHUNK_DATA = 1, DATA_CRLF = 2, TRAILERS = 3;
+
+/**
+ * Takes a connection's bytes as they come and gives messages when asked: `readHead` until there
+ * is one, `startBody` with its length, `readBody` until END, and again. Whoever doesn't ask
+ * leaves the bytes where they are, which is how a body is paused and pipelined requests wait.
+ * Each byte is looked at a bounded number of times, however the bytes were cut.
+ */
+export class MessageReader {
+  /** The bytes of the last DATA: a view, valid until the next push of a reused buffer. */
+  data: Buffer = EMPTY;
+  /** The trailer fields, once readBody said END. */
+  trailers: string[] = [];
+
+  readonly #limits: HeadLimits;
+  #chunk: Buffer = EMPTY;
+  #pos = 0;
+  #queue: Buffer[] = [];
+  /** Collects a head or a line that came in pieces. */
+  #partial: Buffer = EMPTY;
+  #partialLength = 0;
+  #length: BodyLength = 0;
+  #left = 0;
+  #place: number = SIZE;
+  #extBytes = 0;
+
+  constructor(limits: HeadLimits) {
+    this.#limits = limits;
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#pos === this.#chunk.length) {
+      this.#chunk = chunk;
+      this.#pos = 0;
+    } else this.#queue.push(chunk);
+  }
+
+  /** Whether bytes are waiting that no message has claimed, part of a head included. */
+  get hasInput(): boolean {
+    return this.#pos < this.#chunk.length || this.#queue.length > 0 || this.#partialLength > 0;
+  }
+
+  /** Bytes that wait. */
+  get buffered(): number {
+    let bytes = this.#chunk.length - this.#pos + this.#partialLength;
+    for (const chunk of this.#queue) bytes += chunk.length;
+    return bytes;
+  }
+
+  /** Takes all that waits, as after a 101 answer. */
+  takeRest(): Buffer {
+    const partial = this.#partial.subarray(0, this.#partialLength);
+    const rest = Buffer.concat([partial, this.#chunk.subarray(this.#pos), ...this.#queue]);
+    this.#chunk = this.#partial = EMPTY;
+    this.#pos = this.#partialLength = 0;
+    this.#queue = [];
+    return rest;
+  }
+
+  /** Copies what waits out of a buffer that its owner is about to use again. */
+  keep(): void {
+    if (this.#pos < this.#chunk.length) {
+      this.#chunk = Buffer.from(this.#chunk.subarray(this.#pos));
+      this.#pos = 0;
+    }
+  }
+
+  /**
+   * The next head without its blank line, undefined until it is whole. Empty lines before it are
+   * skipped (RFC 9112 section 2.2). Throws Http1Error: 400, 414 or 431.
+   */
+  readHead(): string | undefined {
+    for (;;) {
+      const text = this.#readUntil(CRLF_CRLF, this.#limits.bytes);
+      if (text === undefined) return undefined;
+      let start = 0;
+      while (text.charCodeAt(start) === CR && text.charCodeAt(start + 1) === LF) start += 2;
+      if (start < text.length - 2) return text.slice(start, -2);
+    }
+  }
+
+  startBody(length: BodyLength): void {
+    this.#length = length;
+    this.#left = length > 0 ? length : 0;
+    this.#place = SIZE;
+    this.#extBytes = 0;
+    if (this.trailers.length > 0) this.trailers = [];
+  }
+
+  /** DATA with `data` set, END with `trailers` set, or MORE bytes are needed; throws Http1Error. */
+  readBody(): BodyEvent {
+    if (this.#length === CHUNKED) return this.#readChunked();
+    if (this.#length === UNTIL_CLOSE) return this.#take(Infinity) ? DATA : MORE;
+    if (this.#left === 0) return END;
+    return this.#take(this.#left) ? DATA : MORE;
+  }
+
+  /** Whether the message may end here because the connection did. */
+  get endsWithConnection(): boolean {
+    return this.#length === UNTIL_CLOSE;
+  }
+
+  #readChunked(): BodyEvent {
+    for (;;) {
+      if (this.#place === CHUNK_DATA) {
+        if (this.#left > 0) return this.#take(this.#left) ? DATA : MORE;
+        this.#place = DATA_CRLF;
+      }
+      if (this.#place === TRAILERS) return this.#readTrailers();
+      const line = this.#readUntil(CRLF, this.#place === DATA_CRLF ? 2 : CHUNK_LINE_LIMIT);
+      if (line === undefined) return MORE;
+      if (this.#place === DATA_CRLF) this.#place = SIZE;
+      else {
+        this.#left = this.#chunkSize(line);
+        this.#place = this.#left === 0 ? TRAILERS : CHUNK_DATA;
+      }
+    }
+  }
+
+  /** `chunk-size [ chunk-ext ] CRLF`; extensions are checked and dropped (section 7.1.1). */
+  #chunkSize(line: string): number {
+    const sizeEnd = line.search(/[^0-9A-Fa-f]/);
+    const size = parseHex(line.slice(0, sizeEnd));
+    if (size === undefined) throw new Http1Error(400, "a chunk's size isn't hexadecimal digits");
+    if (sizeEnd !== line.length - 2) {
+      if (!CHUNK_EXT.test(line.slice(sizeEnd))) {
+        throw new Http1Error(400, "a chunk's extension isn't well formed");
+      }
+      this.#extBytes += line.length - sizeEnd;
+      if (this.#extBytes > CHUNK_EXT_LIMIT) throw new Http1Error(400, "too many chunk extensions");
+    }
+    return size;
+  }
+
+  #readTrailers(): BodyEvent {
+    let bytes = 0;
+    for (const part of this.trailers) bytes += part.length;
+    for (;;) {
+      const line = this.#readUntil(CRLF, this.#limits.bytes - bytes);
+      if (line === undefined) return MORE;
+      if (line === "\r\n") {
+        this.#length = this.#left = 0;
+        return END;
+      }
+      bytes += line.length;
+      const count = this.#limits.fields - this.trailers.length / 2;
+      this.trailers.push(...parseFields(line, 0, count));
+    }
+  }
+
+  /** Sets `data` to what there is of the next `left` bytes; false when there is nothing. */
+  #take(left: number): boolean {
+    if (!this.#advance()) return false;
+    const end = Math.min(this.#chunk.length, this.#pos + left);
+    this.data = this.#pos === 0 && end === this.#chunk.length
+      ? this.#chunk
+      : this.#chunk.subarray(this.#pos, end);
+    this.#left -= end - this.#pos;
+    this.#pos = end;
+    return true;
+  }
+
+  #advance(): boolean {
+    while (this.#pos === this.#chunk.length) {
+      const next = this.#queue.shift();
+      if (next === undefined) return false;
+      this.#chunk = next;
+      this.#pos = 0;
+    }
+    return true;
+  }
+
+  /** Text up to and including `end`, undefined until it is there; a bare LF is an error at once. */
+  #readUntil(end: Buffer, limit: number): string | undefined {
+    while (this.#advance()) {
+      if (this.#partialLength === 0) {
+        const at = this.#chunk.indexOf(end, this.#pos);
+        if (at >= 0 && at + end.length - this.#pos <= limit) {
+          const text = this.#chunk.toString("latin1", this.#pos, at + end.length);
+          this.#pos = at + end.length;
+          return text;
+        }
+      }
+      const text = this.#collect(end, limit);
+      if (text !== undefined) return text;
+    }
+    return undefined;
+  }
+
+  /** The slow way: moves the chunk's bytes to the partial buffer and looks for `end` there. */
+  #collect(end: Buffer, limit: number): string | undefined {
+    const from = this.#partialLength;
+    const added = Math.min(this.#chunk.length - this.#pos, limit + 1 - from);
+    this.#reserve(from + added);
+    this.#chunk.copy(this.#partial, from, this.#pos, this.#pos + added);
+    const partial = this.#partial.subarray(0, from + added);
+    const at = partial.indexOf(end, Math.max(0, from - end.length + 1));
+    const length = at < 0 ? partial.length : at + end.length;
+    refuseBareLf(partial.subarray(0, length), from);
+    if (length > limit || (at < 0 && length === limit)) {
+      throw tooLong(partial, end, limit);
+    }
+    this.#pos += length - from;
+    this.#partialLength = at < 0 ? length : 0;
+    if (at < 0) return undefined;
+    const text = partial.toString("latin1", 0, length);
+    this.#partial = EMPTY;
+    return text;
+  }
+
+  /** Doubles, so that a head sent byte by byte costs linear time. */
+  #reserve(size: number): void {
+    if (size <= this.#partial.length) return;
+    const grown = Buffer.allocUnsafe(Math.max(256, 2 * size));
+    this.#partial.copy(grown, 0, 0, this.#partialLength);
+    this.#partial = grown;
+  }
+}
+
+/** Some end lines at a bare LF, others don't: the oldest way to smuggle a field. */
+function refuseBareLf(bytes: Buffer, from: number): void {
+  for (let at = bytes.indexOf(LF, from); at >= 0; at = bytes.indexOf(LF, at + 1)) {
+    if (at === 0 || bytes[at - 1] !== CR) throw new Http1Error(400, "a line ends with a bare LF");
+  }
+}
+
+function tooLong(bytes: Buffer, end: Buffer, limit: number): Http1Error {
+  if (limit === 2) return new Http1Error(400, "a chunk is longer than its size says");
+  if (end === CRLF) return new Http1Error(400, `a chunk or trailer line is over ${limit} bytes`);
+  // A target longer than the server wants to read has a status of its own (RFC 9112 section 3).
+  if (bytes.indexOf(CR) < 0) return new Http1Error(414, `the first line is over ${limit} bytes`);
+  return new Http1Error(431, `the head is over ${limit} bytes`);
+}

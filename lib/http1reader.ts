@@ -63,7 +63,11 @@ export class MessageReader {
   readonly #limits: HeadLimits;
   #chunk: Buffer = EMPTY;
   #pos = 0;
-  #queue: Buffer[] = [];
+  /** The chunk is the caller's buffer, not a copy. */
+  #borrowed = false;
+  /** Collects what is pushed while the chunk isn't used up. */
+  #queue: Buffer = EMPTY;
+  #queueLength = 0;
   /** Collects a head or a line that came in pieces. */
   #partial: Buffer = EMPTY;
   #partialLength = 0;
@@ -77,40 +81,42 @@ export class MessageReader {
   }
 
   push(chunk: Buffer): void {
-    if (this.#pos === this.#chunk.length) {
+    if (this.#pos === this.#chunk.length && this.#queueLength === 0) {
       this.#chunk = chunk;
       this.#pos = 0;
-    } else this.#queue.push(chunk);
+      this.#borrowed = true;
+    } else {
+      this.#queue = reserve(this.#queue, this.#queueLength, this.#queueLength + chunk.length);
+      this.#queueLength += chunk.copy(this.#queue, this.#queueLength);
+    }
   }
 
   /** Whether bytes are waiting that no message has claimed, part of a head included. */
   get hasInput(): boolean {
-    return this.#pos < this.#chunk.length || this.#queue.length > 0 || this.#partialLength > 0;
+    return this.buffered > 0;
   }
 
   /** Bytes that wait. */
   get buffered(): number {
-    let bytes = this.#chunk.length - this.#pos + this.#partialLength;
-    for (const chunk of this.#queue) bytes += chunk.length;
-    return bytes;
+    return this.#chunk.length - this.#pos + this.#queueLength + this.#partialLength;
   }
 
   /** Takes all that waits, as after a 101 answer. */
   takeRest(): Buffer {
     const partial = this.#partial.subarray(0, this.#partialLength);
-    const rest = Buffer.concat([partial, this.#chunk.subarray(this.#pos), ...this.#queue]);
-    this.#chunk = this.#partial = EMPTY;
-    this.#pos = this.#partialLength = 0;
-    this.#queue = [];
+    const queue = this.#queue.subarray(0, this.#queueLength);
+    const rest = Buffer.concat([partial, this.#chunk.subarray(this.#pos), queue]);
+    this.#chunk = this.#partial = this.#queue = EMPTY;
+    this.#pos = this.#partialLength = this.#queueLength = 0;
     return rest;
   }
 
   /** Copies what waits out of a buffer that its owner is about to use again. */
   keep(): void {
-    if (this.#pos < this.#chunk.length) {
-      this.#chunk = Buffer.from(this.#chunk.subarray(this.#pos));
-      this.#pos = 0;
-    }
+    if (!this.#borrowed || this.#pos === this.#chunk.length) return;
+    this.#chunk = Buffer.from(this.#chunk.subarray(this.#pos));
+    this.#pos = 0;
+    this.#borrowed = false;
   }
 
   /**
@@ -209,12 +215,12 @@ export class MessageReader {
   }
 
   #advance(): boolean {
-    while (this.#pos === this.#chunk.length) {
-      const next = this.#queue.shift();
-      if (next === undefined) return false;
-      this.#chunk = next;
-      this.#pos = 0;
-    }
+    if (this.#pos < this.#chunk.length) return true;
+    if (this.#queueLength === 0) return false;
+    this.#chunk = this.#queue.subarray(0, this.#queueLength);
+    this.#pos = this.#queueLength = 0;
+    this.#queue = EMPTY;
+    this.#borrowed = false;
     return true;
   }
 
@@ -239,7 +245,7 @@ export class MessageReader {
   #collect(end: Buffer, limit: number): string | undefined {
     const from = this.#partialLength;
     const added = Math.min(this.#chunk.length - this.#pos, limit + 1 - from);
-    this.#reserve(from + added);
+    this.#partial = reserve(this.#partial, from, from + added);
     this.#chunk.copy(this.#partial, from, this.#pos, this.#pos + added);
     const partial = this.#partial.subarray(0, from + added);
     const at = partial.indexOf(end, Math.max(0, from - end.length + 1));
@@ -255,14 +261,14 @@ export class MessageReader {
     this.#partial = EMPTY;
     return text;
   }
+}
 
-  /** Doubles, so that a head sent byte by byte costs linear time. */
-  #reserve(size: number): void {
-    if (size <= this.#partial.length) return;
-    const grown = Buffer.allocUnsafe(Math.max(256, 2 * size));
-    this.#partial.copy(grown, 0, 0, this.#partialLength);
-    this.#partial = grown;
-  }
+/** Room for `size` bytes, of which `used` are there; doubles, so that byte by byte is linear. */
+function reserve(buffer: Buffer, used: number, size: number): Buffer {
+  if (size <= buffer.length) return buffer;
+  const grown = Buffer.allocUnsafe(Math.max(256, 2 * size));
+  buffer.copy(grown, 0, 0, used);
+  return grown;
 }
 
 /** Some end lines at a bare LF, others don't: the oldest way to smuggle a field. */

@@ -72,6 +72,7 @@ export class MessageReader {
   #partial: Buffer = EMPTY;
   #partialLength = 0;
   #length: BodyLength = 0;
+  /** Bytes left of the body or of the chunk; in trailers, of what they may have. */
   #left = 0;
   #place: number = SIZE;
   #extBytes = 0;
@@ -164,9 +165,10 @@ export class MessageReader {
       const line = this.#readUntil(CRLF, this.#place === DATA_CRLF ? 2 : CHUNK_LINE_LIMIT);
       if (line === undefined) return MORE;
       if (this.#place === DATA_CRLF) this.#place = SIZE;
+      else if ((this.#left = this.#chunkSize(line)) > 0) this.#place = CHUNK_DATA;
       else {
-        this.#left = this.#chunkSize(line);
-        this.#place = this.#left === 0 ? TRAILERS : CHUNK_DATA;
+        this.#place = TRAILERS;
+        this.#left = this.#limits.bytes;
       }
     }
   }
@@ -187,18 +189,19 @@ export class MessageReader {
   }
 
   #readTrailers(): BodyEvent {
-    let bytes = 0;
-    for (const part of this.trailers) bytes += part.length;
     for (;;) {
-      const line = this.#readUntil(CRLF, this.#limits.bytes - bytes);
+      const line = this.#readUntil(CRLF, this.#left);
       if (line === undefined) return MORE;
       if (line === "\r\n") {
         this.#length = this.#left = 0;
         return END;
       }
-      bytes += line.length;
-      const count = this.#limits.fields - this.trailers.length / 2;
-      this.trailers.push(...parseFields(line, 0, count));
+      this.#left -= line.length;
+      this.trailers.push(...parseFields(line, 0, 1));
+      const { fields } = this.#limits;
+      if (this.trailers.length > 2 * fields) {
+        throw new Http1Error(431, `more than ${fields} trailer fields`);
+      }
     }
   }
 
@@ -252,7 +255,7 @@ export class MessageReader {
     const length = at < 0 ? partial.length : at + end.length;
     refuseBareLf(partial.subarray(0, length), from);
     if (length > limit || (at < 0 && length === limit)) {
-      throw tooLong(partial, end, limit);
+      throw this.#tooLong(partial, limit);
     }
     this.#pos += length - from;
     this.#partialLength = at < 0 ? length : 0;
@@ -260,6 +263,19 @@ export class MessageReader {
     const text = partial.toString("latin1", 0, length);
     this.#partial = EMPTY;
     return text;
+  }
+
+  #tooLong(bytes: Buffer, limit: number): Http1Error {
+    if (this.#length === CHUNKED) {
+      if (this.#place === DATA_CRLF) {
+        return new Http1Error(400, "a chunk is longer than its size says");
+      }
+      if (this.#place === SIZE) return new Http1Error(400, `a chunk line is over ${limit} bytes`);
+      return new Http1Error(431, `the trailers are over ${this.#limits.bytes} bytes`);
+    }
+    // A target longer than the server wants to read has a status of its own (RFC 9112 section 3).
+    if (bytes.indexOf(CR) < 0) return new Http1Error(414, `the first line is over ${limit} bytes`);
+    return new Http1Error(431, `the head is over ${limit} bytes`);
   }
 }
 
@@ -276,12 +292,4 @@ function refuseBareLf(bytes: Buffer, from: number): void {
   for (let at = bytes.indexOf(LF, from); at >= 0; at = bytes.indexOf(LF, at + 1)) {
     if (at === 0 || bytes[at - 1] !== CR) throw new Http1Error(400, "a line ends with a bare LF");
   }
-}
-
-function tooLong(bytes: Buffer, end: Buffer, limit: number): Http1Error {
-  if (limit === 2) return new Http1Error(400, "a chunk is longer than its size says");
-  if (end === CRLF) return new Http1Error(400, `a chunk or trailer line is over ${limit} bytes`);
-  // A target longer than the server wants to read has a status of its own (RFC 9112 section 3).
-  if (bytes.indexOf(CR) < 0) return new Http1Error(414, `the first line is over ${limit} bytes`);
-  return new Http1Error(431, `the head is over ${limit} bytes`);
 }

@@ -247,16 +247,14 @@ export class MessageReader {
   /** The slow way: moves the chunk's bytes to the partial buffer and looks for `end` there. */
   #collect(end: Buffer, limit: number): string | undefined {
     const from = this.#partialLength;
-    const added = Math.min(this.#chunk.length - this.#pos, limit + 1 - from);
+    const added = Math.min(this.#chunk.length - this.#pos, limit - from);
     this.#partial = reserve(this.#partial, from, from + added);
     this.#chunk.copy(this.#partial, from, this.#pos, this.#pos + added);
     const partial = this.#partial.subarray(0, from + added);
     const at = partial.indexOf(end, Math.max(0, from - end.length + 1));
     const length = at < 0 ? partial.length : at + end.length;
     refuseBareLf(partial.subarray(0, length), from);
-    if (length > limit || (at < 0 && length === limit)) {
-      throw this.#tooLong(partial, limit);
-    }
+    if (at < 0 && length === limit) throw this.#tooLong(partial, limit);
     this.#pos += length - from;
     this.#partialLength = at < 0 ? length : 0;
     if (at < 0) return undefined;

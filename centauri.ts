@@ -1,0 +1,155 @@
+/**
+ * Centauri: a TLS-terminating reverse proxy. This file wires the parts together and ends them;
+ * see the README for the order to read them in.
+ */
+import process from "node:process";
+import { parseNetworks } from "./lib/addr.ts";
+import { Certificates } from "./lib/certs.ts";
+import { Clock } from "./lib/clock.ts";
+import { Frontend } from "./lib/frontend.ts";
+import { createLogger, type Level, type Logger } from "./lib/log.ts";
+import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
+import { Proxy } from "./lib/proxy.ts";
+import { RouteTable } from "./lib/routes.ts";
+import { readRoutes, startFileSource } from "./lib/routesource.ts";
+import { CENTAURI_OPTIONS } from "./lib/settings.ts";
+import { CertificateStore } from "./lib/store.ts";
+import { UpstreamPools } from "./lib/upstream.ts";
+
+const PROVIDERS = ["lego", "selfsigned"];
+
+/** What is checked before anything is opened: the same for a start and for --validate. */
+async function prepare(options: Options): Promise<{
+  store: CertificateStore;
+  trusted: ReturnType<typeof parseNetworks>;
+}> {
+  const trusted = parseNetworks(options.string("trusted-downstreams"));
+  for (const provider of options.list("certificate-providers")) checkProvider(provider);
+  const store = await CertificateStore.open(options.string("certificate-store"), () => new Date());
+  return { store, trusted };
+}
+
+function checkProvider(provider: string): void {
+  if (PROVIDERS.includes(provider)) return;
+  throw new Error(`unknown certificate provider: ${provider}: expected ${PROVIDERS.join(" or ")}`);
+}
+
+/** What a route file can't know by itself. */
+function checkRoutes(table: RouteTable): void {
+  for (const { provider } of table.routes) if (provider !== undefined) checkProvider(provider);
+}
+
+async function validate(options: Options, log: Logger): Promise<void> {
+  await prepare(options);
+  const table = await readRoutes(options.string("config"));
+  checkRoutes(table);
+  log.info("configuration is valid", { routes: table.routes.length });
+}
+
+async function serve(options: Options, log: Logger): Promise<void> {
+  const { store, trusted } = await prepare(options);
+  const clock = new Clock();
+  const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
+  const certificates = new Certificates(store, options.list("certificate-providers"), log);
+  const redirectPort = options.integer("http-redirect-port");
+  const proxy = new Proxy(new RouteTable([]), { pools, clock, log, redirectPort });
+  const frontend = new Frontend({
+    httpPort: options.integer("http-port"),
+    httpsPort: options.integer("https-port"),
+    redirectPort,
+    clock,
+    log,
+    limits: { bytes: options.size("max-head-size"), fields: options.integer("max-head-fields") },
+    maxConnections: options.integer("max-connections"),
+    timeouts: {
+      handshake: options.duration("handshake-timeout"),
+      head: options.duration("header-timeout"),
+      idle: options.duration("idle-timeout"),
+      stall: options.duration("stall-timeout"),
+    },
+    trusted,
+    certificateFor: (name) => {
+      const route = name === undefined ? proxy.routes.fallback : proxy.routes.find(name);
+      return route === undefined ? undefined : certificates.find(route);
+    },
+    handle: (head, downstream) => proxy.handle(head, downstream),
+  });
+  const apply = (table: RouteTable) => {
+    checkRoutes(table);
+    proxy.routes = table;
+    certificates.retain(table.routes);
+    pools.retain(new Set(table.routes.flatMap(upstreamNames)));
+  };
+  const source = await startFileSource({
+    path: options.string("config"),
+    watch: options.boolean("config-watch"),
+    apply,
+    log,
+  });
+  await frontend.listen();
+  process.on("SIGHUP", () => source.reload());
+  const stop = await signalled();
+  log.info("stopping", { signal: stop, next: "requests in flight may end" });
+  source.close();
+  await frontend.drain(options.duration("shutdown-timeout"));
+  pools.close();
+  clock.close();
+  log.info("stopped");
+}
+
+function upstreamNames(route: RouteTable["routes"][number]): string[] {
+  return [...route.upstreams, ...route.errors.map((error) => error.upstream)].map((to) => to.name);
+}
+
+/** The first signal to stop; a second one doesn't wait. */
+function signalled(): Promise<string> {
+  return new Promise((done) => {
+    const signals = ["SIGINT", "SIGTERM"] as const;
+    for (const signal of signals) {
+      process.once(signal, () => {
+        done(signal);
+        for (const again of signals) process.on(again, () => process.exit(1));
+      });
+    }
+  });
+}
+
+function start(): void {
+  let options: Options;
+  try {
+    options = parseOptions(CENTAURI_OPTIONS, process.argv.slice(2), process.env);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    process.stderr.write(`centauri: ${error.message}\n`);
+    process.exit(2);
+  }
+  if (options.boolean("help")) {
+    process.stdout.write(formatHelp("Usage: centauri.ts [options]", CENTAURI_OPTIONS));
+    return;
+  }
+  const log = createLogger({
+    level: options.choice("log.level") as Level,
+    format: options.choice("log.format") as "text" | "json",
+    write: (line) => void process.stdout.write(line),
+    terminal: process.stdout.isTTY === true,
+  });
+  process.stdout.on("error", () => {}); // nobody reads the log any more
+  // A fault in one exchange must not end the others; it is a bug all the same.
+  const onBug = (error: unknown) =>
+    log.error("internal error: please report it", { error: stack(error) });
+  process.on("uncaughtException", onBug);
+  process.on("unhandledRejection", onBug);
+  const run = options.boolean("validate") ? validate : serve;
+  run(options, log).then(() => process.exit(0), (error: Error) => {
+    log.error(options.boolean("validate") ? "configuration is not valid" : "can't start", {
+      error,
+    });
+    process.exit(1);
+  });
+}
+
+function stack(error: unknown): string {
+  return error instanceof Error ? error.stack ?? error.message : String(error);
+}
+
+start();

@@ -1,0 +1,56 @@
+/**
+ * The seam between a client's connection, whatever its protocol, and the proxy: one request and
+ * its answer. Types only.
+ *
+ * A connection makes an exchange by handing the proxy a request head and itself as `Downstream`;
+ * it gets back a `RequestHandler` to tell of the rest of the request. Nothing of one exchange
+ * outlives it: the connection forgets the handler when both the request and the answer are complete.
+ */
+import type { Buffer } from "node:buffer";
+import type { BodyLength, RequestHead, ResponseHead } from "./http1.ts";
+
+/** What is known of a client's connection; one object for all its requests. */
+export interface Client {
+  /** Without a port; IPv4 as IPv4. */
+  readonly address: string;
+  /** The peer is in TRUSTED_DOWNSTREAMS: its X-Forwarded fields are kept. */
+  readonly trusted: boolean;
+  readonly scheme: "http" | "https";
+  /** The name asked for in the ClientHello, lower-case. */
+  readonly serverName: string | undefined;
+  /** The names in the certificate that the connection was opened with. */
+  readonly certificateNames: readonly string[];
+}
+
+/** The client's half. Parts of an answer are gathered until `flush`. */
+export interface Downstream {
+  readonly client: Client;
+  informational(head: ResponseHead, fields: readonly string[]): void;
+  /**
+   * Starts the answer; 101 makes both bodies the raw stream. The fields are given away, and have
+   * no framing but Content-Length.
+   */
+  respond(status: number, reason: string, fields: string[], length: BodyLength): void;
+  /** The chunk must stay as it is until `flush`, no longer. */
+  write(chunk: Buffer): void;
+  end(trailers: readonly string[]): void;
+  /** Sends what was gathered; false asks to wait for onDrain. */
+  flush(): boolean;
+  /** Ends the connection so that the client sees that the answer is incomplete. */
+  abort(): void;
+  pauseRequest(): void;
+  resumeRequest(): void;
+}
+
+/** The proxy's half: told of the rest of the request, and of the client. */
+export interface RequestHandler {
+  onRequestData(chunk: Buffer): void;
+  onRequestEnd(trailers: readonly string[]): void;
+  /** What flush left behind has gone out. */
+  onDrain(): void;
+  /** The client is gone; nothing is called on either half after it. */
+  onGone(): void;
+}
+
+/** Answers a request; undefined when it has already answered in full. */
+export type Handle = (head: RequestHead, downstream: Downstream) => RequestHandler | undefined;

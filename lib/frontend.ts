@@ -1,0 +1,310 @@
+/**
+ * The TCP front end. On the TLS port the ClientHello is read before TLS starts, so that a name that
+ * isn't served here gets the alert `unrecognized_name` and nothing else; the plain port only
+ * redirects.
+ *
+ * Needs `clienthello.ts`, `http1server.ts`, `addr.ts`, and the runtime's TLS.
+ */
+import { Buffer } from "node:buffer";
+import net from "node:net";
+import tls from "node:tls";
+import {
+  type AddressSet,
+  canonicalAddress,
+  isDomainName,
+  joinHostPort,
+  parseHost,
+} from "./addr.ts";
+import type { ServedCertificate } from "./certs.ts";
+import {
+  type ClientHello,
+  fatalAlert,
+  NO_APPLICATION_PROTOCOL,
+  readClientHello,
+  UNRECOGNIZED_NAME,
+} from "./clienthello.ts";
+import type { Clock, Expiring } from "./clock.ts";
+import { answer, redirect } from "./errorpage.ts";
+import type { Client, Handle } from "./exchange.ts";
+import type { HeadLimits } from "./http1.ts";
+import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
+import type { Logger } from "./log.ts";
+
+export interface FrontendOptions {
+  readonly httpPort: number;
+  readonly httpsPort: number;
+  /** The port that clients reach HTTPS on. */
+  readonly redirectPort: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly limits: HeadLimits;
+  /** Both ports together. */
+  readonly maxConnections: number;
+  /** In milliseconds; `handshake` from the connection to the end of the handshake. */
+  readonly timeouts: ServerTimeouts & { readonly handshake: number };
+  readonly trusted: AddressSet;
+  /** The certificate for a name, or for a client that gave none. */
+  readonly certificateFor: (serverName: string | undefined) => ServedCertificate | undefined;
+  readonly handle: Handle;
+}
+
+/** In the order of the server's preference (RFC 7301). */
+const ALPN_PROTOCOLS = ["http/1.1"];
+
+/** How long a refused client has to read why, in milliseconds. */
+const REFUSAL_LINGER = 2_000;
+
+const PLAIN_TEXT = "This port speaks HTTPS, but the request came as plain HTTP.\n";
+const PLAIN_TEXT_ANSWER = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n" +
+  `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`;
+
+interface Connection {
+  drain(): void;
+  destroy(): void;
+}
+
+export class Frontend {
+  readonly #options: FrontendOptions;
+  readonly #connections = new Set<Connection>();
+  readonly #servers: net.Server[] = [];
+  #onEmpty: (() => void) | undefined;
+  #draining = false;
+  #saidFull = 0;
+
+  readonly #proxying: ServerOptions;
+  readonly #redirecting: ServerOptions;
+
+  constructor(options: FrontendOptions) {
+    this.#options = options;
+    this.#proxying = this.#serverOptions(options.handle);
+    this.#redirecting = this.#serverOptions(redirectToHttps(options.redirectPort));
+  }
+
+  /** Opens both ports; rejects if one can't be opened. */
+  async listen(): Promise<void> {
+    const { httpPort, httpsPort } = this.#options;
+    await this.#open("https", httpsPort, (socket) => this.#acceptTls(socket));
+    await this.#open("http", httpPort, (socket) => this.#acceptPlain(socket));
+  }
+
+  /** Stops accepting, lets what is in flight end for up to `timeout` milliseconds, then cuts it. */
+  async drain(timeout: number): Promise<void> {
+    this.#draining = true;
+    for (const server of this.#servers) server.close();
+    for (const connection of this.#connections) connection.drain();
+    if (this.#connections.size === 0) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((done) => {
+      this.#onEmpty = done;
+      timer = setTimeout(done, timeout);
+    });
+    clearTimeout(timer);
+    if (this.#connections.size === 0) return;
+    this.#options.log.warn("connections cut", { count: this.#connections.size });
+    for (const connection of this.#connections) connection.destroy();
+  }
+
+  #open(service: string, port: number, accept: (socket: net.Socket) => void): Promise<void> {
+    const { log, maxConnections } = this.#options;
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      if (this.#connections.size < maxConnections) return accept(socket);
+      socket.on("error", () => {}).destroy();
+      this.#sayFull();
+    });
+    this.#servers.push(server);
+    return new Promise((done, reject) => {
+      server.once("error", (error) => {
+        reject(new Error(`can't listen on port ${port}`, { cause: error }));
+      });
+      server.listen({ port }, () => {
+        server.removeAllListeners("error");
+        server.on("error", (error) => log.error("accepting failed", { service, error }));
+        const { address, port } = server.address() as net.AddressInfo;
+        log.info("listening", { service, address: joinHostPort(address, port), port });
+        done();
+      });
+    });
+  }
+
+  #sayFull(): void {
+    const { clock, log, maxConnections } = this.#options;
+    if (clock.now < this.#saidFull) return;
+    this.#saidFull = clock.now + 10_000;
+    log.warn("too many connections", { limit: maxConnections, next: "new ones are closed" });
+  }
+
+  #acceptPlain(socket: net.Socket): void {
+    this.#serve(socket, this.#client(socket, "http"), this.#redirecting);
+  }
+
+  #acceptTls(socket: net.Socket): void {
+    const { log, clock, timeouts, certificateFor } = this.#options;
+    const address = canonicalAddress(socket.remoteAddress ?? "");
+    const handshake = new Handshake(socket, clock, timeouts.handshake, {
+      certificateFor,
+      onSecure: (secure, hello, names) => {
+        this.#remove(handshake);
+        const client = this.#client(socket, "https", hello.serverName, names);
+        this.#serve(secure, client, this.#proxying);
+      },
+      onRefused: (reason, name) =>
+        log.debug("handshake refused", { client: address, reason, name }),
+      onClose: () => this.#remove(handshake),
+    });
+    this.#connections.add(handshake);
+  }
+
+  #client(
+    socket: net.Socket,
+    scheme: "http" | "https",
+    serverName?: string,
+    certificateNames: readonly string[] = [],
+  ): Client {
+    const address = canonicalAddress(socket.remoteAddress ?? "");
+    const trusted = this.#options.trusted.has(address);
+    return { address, trusted, scheme, serverName, certificateNames };
+  }
+
+  #serve(socket: net.Socket, client: Client, options: ServerOptions): void {
+    const connection = new ServerConnection(socket, client, options);
+    this.#connections.add(connection);
+    if (this.#draining) connection.drain();
+  }
+
+  #serverOptions(handle: Handle): ServerOptions {
+    const { clock, limits, timeouts, log } = this.#options;
+    return {
+      clock,
+      limits,
+      timeouts,
+      handle,
+      onClientError: (client, error) =>
+        log.debug("client error", { client: client.address, error }),
+      onClose: (connection) => this.#remove(connection),
+    };
+  }
+
+  #remove(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+}
+
+/** Any name may be redirected: which ones are served here is nobody's business on this port. */
+function redirectToHttps(port: number): Handle {
+  return (head, downstream) => {
+    const host = parseHost(head.authority);
+    if (host !== undefined && isDomainName(host.name)) {
+      return redirect(downstream, head, host.name, port, "https");
+    }
+    return answer(downstream, head, 400, "The Host isn't a name that can be redirected.");
+  };
+}
+
+interface HandshakeEvents {
+  readonly certificateFor: FrontendOptions["certificateFor"];
+  readonly onSecure: (socket: net.Socket, hello: ClientHello, names: readonly string[]) => void;
+  readonly onRefused: (reason: string, serverName?: string) => void;
+  readonly onClose: () => void;
+}
+
+/** A connection from its first byte to the end of the TLS handshake. */
+class Handshake implements Connection, Expiring {
+  deadline: number;
+  readonly #socket: net.Socket;
+  readonly #clock: Clock;
+  readonly #events: HandshakeEvents;
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  /** Bytes that must be there before another look at them is worth it. */
+  #need = 1;
+  readonly #onData = (chunk: Buffer): void => this.#read(chunk);
+
+  constructor(socket: net.Socket, clock: Clock, timeout: number, events: HandshakeEvents) {
+    this.#socket = socket;
+    this.#clock = clock;
+    this.#events = events;
+    this.deadline = clock.now + timeout;
+    clock.add(this);
+    socket.on("data", this.#onData);
+    socket.on("end", () => socket.destroy());
+    socket.on("error", (error) => events.onRefused(error.message));
+    socket.on("close", () => this.#leave());
+  }
+
+  drain(): void {}
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  onDeadline(): void {
+    this.#events.onRefused("the handshake wasn't complete in time");
+    this.#socket.destroy();
+  }
+
+  #leave(): void {
+    this.#clock.delete(this);
+    this.#events.onClose();
+  }
+
+  #read(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    if (this.#bytes < this.#need) return;
+    const bytes = Buffer.concat(this.#chunks);
+    this.#chunks = [bytes];
+    const result = readClientHello(bytes);
+    if (result.state === "more") this.#need = result.need;
+    else if (result.state === "plaintext") this.#refuse("plain HTTP", PLAIN_TEXT_ANSWER);
+    else if (result.state === "malformed") this.#refuse(result.message, fatalAlert(result.alert));
+    else this.#onHello(result.hello, bytes);
+  }
+
+  #onHello(hello: ClientHello, bytes: Buffer): void {
+    const { serverName, alpn } = hello;
+    const certificate = this.#events.certificateFor(serverName);
+    if (certificate === undefined) {
+      return this.#refuse("name not served", fatalAlert(UNRECOGNIZED_NAME), serverName ?? "none");
+    }
+    if (alpn.length > 0 && !alpn.some((protocol) => ALPN_PROTOCOLS.includes(protocol))) {
+      const alert = fatalAlert(NO_APPLICATION_PROTOCOL);
+      return this.#refuse("no common protocol", alert, serverName);
+    }
+    this.#startTls(certificate, hello, bytes);
+  }
+
+  #startTls(certificate: ServedCertificate, hello: ClientHello, bytes: Buffer): void {
+    const socket = this.#socket;
+    socket.off("data", this.#onData);
+    socket.removeAllListeners("end");
+    socket.pause();
+    socket.unshift(bytes);
+    this.#chunks = [];
+    const secure = new tls.TLSSocket(socket, {
+      isServer: true,
+      secureContext: certificate.context,
+      ALPNProtocols: ALPN_PROTOCOLS,
+    });
+    const onError = (error: Error) => {
+      this.#events.onRefused(error.message, hello.serverName);
+      socket.destroy();
+    };
+    secure.on("error", onError);
+    secure.once("secure", () => {
+      this.#clock.delete(this);
+      secure.off("error", onError);
+      this.#events.onSecure(secure, hello, certificate.names);
+    });
+  }
+
+  /** Says why on the raw socket, and reads on so that a reset doesn't overtake it. */
+  #refuse(reason: string, bytes: Buffer | string, serverName?: string): void {
+    this.#events.onRefused(reason, serverName);
+    this.#socket.off("data", this.#onData);
+    this.#chunks = [];
+    this.deadline = this.#clock.now + REFUSAL_LINGER;
+    this.#socket.end(bytes);
+    this.#socket.resume();
+  }
+}

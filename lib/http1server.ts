@@ -1,0 +1,323 @@
+/**
+ * The server side of one HTTP/1.1 connection (RFC 9112 section 9): reads requests one after
+ * another, hands each to the proxy, and writes the answers in order.
+ *
+ * Needs `http1.ts`, `http1reader.ts`, `exchange.ts`, `clock.ts`. Between two requests nothing but
+ * the bytes not yet read is kept.
+ */
+import { Buffer } from "node:buffer";
+import type { Socket } from "node:net";
+import type { Clock, Expiring } from "./clock.ts";
+import { answer, UNABLE } from "./errorpage.ts";
+import type { Client, Downstream, Handle, RequestHandler } from "./exchange.ts";
+import {
+  type BodyLength,
+  formatChunkSize,
+  formatLastChunk,
+  formatResponseHead,
+  type HeadLimits,
+  Http1Error,
+  parseRequestHead,
+  type ResponseHead,
+} from "./http1.ts";
+import { DATA, END, MessageReader } from "./http1reader.ts";
+
+/** In milliseconds. */
+export interface ServerTimeouts {
+  /** From a head's first byte, or a connection's beginning, to the head's last byte. */
+  readonly head: number;
+  /** Without a request. */
+  readonly idle: number;
+  /** A client that owes a part of a body, or that doesn't take what was sent. */
+  readonly stall: number;
+}
+
+export interface ServerOptions {
+  readonly clock: Clock;
+  readonly limits: HeadLimits;
+  readonly timeouts: ServerTimeouts;
+  readonly handle: Handle;
+  /** Something that a client did: debug level. */
+  readonly onClientError: (client: Client, error: Error) => void;
+  readonly onClose: (connection: ServerConnection) => void;
+}
+
+/** How long a closing connection waits for the client to read and close, in milliseconds. */
+const LINGER = 5_000;
+/** Pipelined bytes that wait while a request is being answered. */
+const PIPELINE_LIMIT = 64 * 1024;
+
+/**
+ *     HEAD ─ head ─> BODY ─ last byte ─> ANSWER ─ answered ─> HEAD …
+ *                      └── 101 ──> TUNNEL
+ *     any ─ error, Connection: close ─> CLOSING, what still comes is thrown away
+ */
+const HEAD = 0, BODY = 1, ANSWER = 2, TUNNEL = 3, CLOSING = 4;
+
+export class ServerConnection implements Downstream, Expiring {
+  readonly client: Client;
+  deadline = 0;
+  readonly #socket: Socket;
+  readonly #options: ServerOptions;
+  readonly #reader: MessageReader;
+  #state: number = HEAD;
+  #draining = false;
+  #processing = false;
+  /** The proxy doesn't want more of the body just now. */
+  #paused = false;
+  /** Parts of answers that leave in one write. */
+  #gathered: (string | Buffer)[] = [];
+  #gatheredBytes = 0;
+  // Of the current request, all set by #readHead:
+  #handler: RequestHandler | undefined;
+  #method = "";
+  #minor = 1;
+  #keepAlive = true;
+  #chunked = false;
+  #started = false;
+  #answered = false;
+
+  constructor(socket: Socket, client: Client, options: ServerOptions) {
+    this.#socket = socket;
+    this.client = client;
+    this.#options = options;
+    this.#reader = new MessageReader(options.limits);
+    this.#expireIn(options.timeouts.head);
+    options.clock.add(this);
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("end", () => this.#onEnd());
+    socket.on("drain", () => this.#onDrain());
+    socket.on("error", (error) => options.onClientError(client, error));
+    socket.on("close", () => this.#onClose());
+  }
+
+  /** Closes when the current request is answered; at once when there is none. */
+  drain(): void {
+    this.#draining = true;
+    this.#keepAlive = false;
+    if (this.#state === HEAD && !this.#reader.hasInput) this.#close();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#state === CLOSING) return;
+    if (this.#state === TUNNEL) return this.#handler?.onRequestData(chunk);
+    if (this.#state === HEAD && !this.#reader.hasInput) {
+      this.#expireIn(this.#options.timeouts.head);
+    }
+    this.#reader.push(chunk);
+    if (this.#state !== ANSWER) this.#process();
+    else if (this.#reader.buffered > PIPELINE_LIMIT) this.#socket.pause();
+  }
+
+  /** Goes as far as it can through what has been read. */
+  #process(): void {
+    if (this.#processing) return;
+    this.#processing = true;
+    try {
+      while (!this.#paused && this.#step());
+    } catch (error) {
+      this.#refuse(error instanceof Error ? error : new Error(String(error)));
+    }
+    this.#processing = false;
+  }
+
+  /** Handles the next event; false when there is nothing to do until something else happens. */
+  #step(): boolean {
+    if (this.#state === HEAD) return this.#readHead();
+    if (this.#state !== BODY) return false;
+    const event = this.#reader.readBody();
+    if (event === DATA) {
+      this.#expireIn(this.#options.timeouts.stall);
+      this.#handler?.onRequestData(this.#reader.data);
+    } else if (event === END) {
+      this.#state = ANSWER;
+      this.#expireIn(0);
+      this.#handler?.onRequestEnd(this.#reader.trailers);
+    }
+    return event === DATA;
+  }
+
+  #readHead(): boolean {
+    // Whoever doesn't read the answers gets no further requests answered.
+    if (this.#socket.writableNeedDrain) return false;
+    const text = this.#reader.readHead();
+    if (text === undefined) return false;
+    this.#method = "";
+    const head = parseRequestHead(text, this.#options.limits.fields);
+    this.#method = head.method;
+    this.#minor = head.minor;
+    this.#keepAlive = head.keepAlive && !this.#draining;
+    this.#started = this.#answered = false;
+    this.#reader.startBody(head.length);
+    this.#state = head.length === 0 ? ANSWER : BODY;
+    this.#expireIn(head.length === 0 ? 0 : this.#options.timeouts.stall);
+    const handler = this.#options.handle(head, this);
+    if (!this.#answered) this.#handler = handler;
+    return true;
+  }
+
+  /** Answers 400 and its kin, and closes: what follows a framing error can't be trusted. */
+  #refuse(error: Error): void {
+    this.#options.onClientError(this.client, error);
+    this.#takeHandler()?.onGone();
+    if (this.#state === CLOSING) return;
+    if (this.#started) return this.abort();
+    if (this.#state === ANSWER) this.#state = BODY; // so that it closes
+    if (error instanceof Http1Error) {
+      return answer(this, { method: this.#method }, error.status, error.message);
+    }
+    answer(this, { method: this.#method }, 500, UNABLE);
+  }
+
+  #takeHandler(): RequestHandler | undefined {
+    const handler = this.#handler;
+    this.#handler = undefined;
+    return handler;
+  }
+
+  informational(head: ResponseHead, fields: readonly string[]): void {
+    // An HTTP/1.0 client doesn't know interim answers (RFC 9110 section 15.2).
+    if (this.#minor === 0 || this.#started) return;
+    this.#gather(formatResponseHead(head.status, head.reason, fields));
+    this.flush();
+  }
+
+  respond(status: number, reason: string, fields: string[], length: BodyLength): void {
+    this.#started = true;
+    if (status === 101) return this.#startTunnel(formatResponseHead(status, reason, fields));
+    // A body that is still to come may never come: don't take it for the next request.
+    if (this.#state !== ANSWER) this.#keepAlive = false;
+    this.#chunked = length < 0 && this.#minor === 1;
+    if (this.#chunked) fields.push("Transfer-Encoding", "chunked");
+    else if (length < 0) this.#keepAlive = false;
+    if (!this.#keepAlive) fields.push("Connection", "close");
+    else if (this.#minor === 0) fields.push("Connection", "keep-alive");
+    this.#gather(formatResponseHead(status, reason, fields));
+  }
+
+  #startTunnel(head: string): void {
+    this.#gather(head);
+    this.#state = TUNNEL;
+    this.#expireIn(0);
+    const rest = this.#reader.takeRest();
+    if (rest.length > 0) this.#handler?.onRequestData(rest);
+    if (!this.#paused) this.#socket.resume();
+  }
+
+  write(chunk: Buffer): void {
+    if (this.#chunked && this.#state !== TUNNEL) {
+      this.#gather(formatChunkSize(chunk.length));
+      this.#gather(chunk);
+      this.#gather("\r\n");
+    } else this.#gather(chunk);
+  }
+
+  end(trailers: readonly string[]): void {
+    if (this.#state === TUNNEL) {
+      this.flush();
+      return void this.#socket.end();
+    }
+    if (this.#chunked) this.#gather(formatLastChunk(trailers));
+    this.#answered = true;
+    this.#started = this.#chunked = false;
+    this.#handler = undefined;
+    this.flush();
+    if (!this.#keepAlive) return this.#close();
+    this.#state = HEAD;
+    this.#expireIn(this.#options.timeouts[this.#reader.hasInput ? "head" : "idle"]);
+    if (this.#processing) return;
+    this.#process();
+    if (this.#state === HEAD) this.#socket.resume(); // paused when much was pipelined
+  }
+
+  flush(): boolean {
+    const parts = this.#gathered;
+    if (parts.length === 0) return !this.#socket.writableNeedDrain;
+    const bytes = Buffer.allocUnsafe(this.#gatheredBytes);
+    let at = 0;
+    for (const part of parts) {
+      at += typeof part === "string" ? bytes.write(part, at, "latin1") : part.copy(bytes, at);
+    }
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    const more = this.#socket.write(bytes);
+    if (!more && this.#state !== CLOSING) this.#expireIn(this.#options.timeouts.stall);
+    return more;
+  }
+
+  #gather(part: string | Buffer): void {
+    this.#gathered.push(part);
+    this.#gatheredBytes += part.length;
+  }
+
+  abort(): void {
+    this.flush();
+    this.#state = CLOSING;
+    this.#handler = undefined;
+    this.#expireIn(LINGER);
+    // No close_notify: what TLS calls truncation is what this is (RFC 8446 section 6.1).
+    if (this.#socket.writableLength === 0) this.#socket.destroy();
+    else this.#socket.write(EMPTY, () => this.#socket.destroy());
+  }
+
+  pauseRequest(): void {
+    // Without a body to hold back, go on reading, or nobody would see the client leave.
+    if (this.#state !== BODY && this.#state !== TUNNEL) return;
+    this.#paused = true;
+    this.#expireIn(0);
+    this.#socket.pause();
+  }
+
+  resumeRequest(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#state === BODY) this.#expireIn(this.#options.timeouts.stall);
+    this.#process();
+    if (!this.#paused) this.#socket.resume();
+  }
+
+  /** Ends our side, and reads on until the client ends: a reset could destroy the last answer. */
+  #close(): void {
+    this.#state = CLOSING;
+    this.#handler = undefined;
+    this.#expireIn(LINGER);
+    this.#socket.end();
+    this.#socket.resume();
+  }
+
+  #onDrain(): void {
+    if (this.#state === ANSWER || this.#state === TUNNEL) this.#expireIn(0);
+    this.#handler?.onDrain();
+    if (this.#state === HEAD) this.#process();
+  }
+
+  /** The client sends no more. Except in a tunnel, that is how a client leaves. */
+  #onEnd(): void {
+    if (this.#state === TUNNEL) return this.#handler?.onRequestEnd([]);
+    if (this.#state === HEAD) this.#close();
+    else if (this.#state !== CLOSING) this.#socket.destroy();
+  }
+
+  #onClose(): void {
+    this.#options.clock.delete(this);
+    this.#takeHandler()?.onGone();
+    this.#options.onClose(this);
+  }
+
+  #expireIn(milliseconds: number): void {
+    this.deadline = milliseconds === 0 ? 0 : this.#options.clock.now + milliseconds;
+  }
+
+  onDeadline(): void {
+    if (this.#state === HEAD && !this.#reader.hasInput) this.#close();
+    else if (this.#state === HEAD || (this.#state === BODY && !this.#started)) {
+      this.#refuse(new Http1Error(408, "The request didn't arrive in time."));
+    } else this.#socket.destroy();
+  }
+}
+
+const EMPTY: Buffer = Buffer.alloc(0);

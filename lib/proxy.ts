@@ -1,0 +1,315 @@
+/**
+ * The proxy: which route a request belongs to, and one exchange with an upstream of it.
+ *
+ * Knows no client protocol: `exchange.ts` is the seam. Needs `upstream.ts`, `rewrite.ts`,
+ * `errorpage.ts`. A request is sent a second time only while nothing of it can have been acted on
+ * (RFC 9110 section 9.2.2).
+ */
+import type { Buffer } from "node:buffer";
+import { parseHost } from "./addr.ts";
+import type { Clock } from "./clock.ts";
+import { answer, ErrorPage, reasonPhrase, redirect, UNABLE } from "./errorpage.ts";
+import type { Client, Downstream, RequestHandler } from "./exchange.ts";
+import { formatRequestHead, type RequestHead, type ResponseHead } from "./http1.ts";
+import type { ClientConnection, ResponseHandler } from "./http1client.ts";
+import type { Logger } from "./log.ts";
+import { parseDecimal } from "./number.ts";
+import { clientFields, trailerFields, upstreamFields } from "./rewrite.ts";
+import { errorMapping, type Route, RouteTable, type Upstream } from "./routes.ts";
+import { FRESH_FOR, type UpstreamPools } from "./upstream.ts";
+import { coversName } from "./x509.ts";
+
+/** As much of a request's body is kept for sending it again, in bytes. */
+const REPLAY_LIMIT = 64 * 1024;
+
+/** RFC 9110 section 9.2.2 */
+const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+
+export interface ProxyOptions {
+  readonly pools: UpstreamPools;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The port that clients reach HTTPS on: in redirects, unless it is 443. */
+  readonly redirectPort: number;
+}
+
+export class Proxy {
+  /** Replaced as a whole on reload; exchanges keep the route that they started with. */
+  routes: RouteTable;
+  readonly options: ProxyOptions;
+
+  constructor(routes: RouteTable, options: ProxyOptions) {
+    this.routes = routes;
+    this.options = options;
+  }
+
+  /** Answers a request itself, or starts an exchange with an upstream (see exchange.ts). */
+  handle(head: RequestHead, downstream: Downstream): RequestHandler | undefined {
+    const { client } = downstream;
+    const host = parseHost(head.authority);
+    if (host === undefined) return answer(downstream, head, 400, "The Host isn't a host name.");
+    const route = this.routes.find(host.name);
+    if (route === undefined || isMisdirected(client, host.name, route)) {
+      return answer(downstream, head, 421, "This connection isn't for the host asked for.");
+    }
+    if (route.redirectToPrimary && host.name !== route.domains[0]) {
+      return redirect(downstream, head, route.domains[0], this.options.redirectPort);
+    }
+    if (head.method === "OPTIONS" || head.method === "TRACE") {
+      const forwards = maxForwards(head);
+      if (forwards === 0) return answer(downstream, head, head.method === "TRACE" ? 405 : 200, "");
+      if (forwards !== undefined) head = withMaxForwards(head, forwards - 1);
+    }
+    const exchange = new Exchange(this.options, route, head, downstream);
+    exchange.start();
+    return exchange;
+  }
+}
+
+/**
+ * Whether the client connected to another name than it asks for now (RFC 9110 section 7.4). One
+ * that gave no name has the fallback's certificate, and so may ask for the fallback.
+ */
+function isMisdirected(client: Client, name: string, route: Route): boolean {
+  if (client.scheme !== "https" || client.serverName === name) return false;
+  if (coversName(client.certificateNames, name)) return false;
+  return client.serverName !== undefined || !route.fallback;
+}
+
+/** RFC 9110 section 7.6.2 */
+function maxForwards(head: RequestHead): number | undefined {
+  const at = head.fields.findIndex((name, i) =>
+    i % 2 === 0 && name.toLowerCase() === "max-forwards"
+  );
+  return at < 0 ? undefined : parseDecimal(head.fields[at + 1]);
+}
+
+function withMaxForwards(head: RequestHead, value: number): RequestHead {
+  const fields = head.fields.map((text, i) =>
+    i % 2 === 1 && head.fields[i - 1].toLowerCase() === "max-forwards" ? `${value}` : text
+  );
+  return { ...head, fields };
+}
+
+/** One request, its upstream and its answer. */
+class Exchange implements RequestHandler, ResponseHandler {
+  readonly #options: ProxyOptions;
+  readonly #route: Route;
+  readonly #head: RequestHead;
+  readonly #downstream: Downstream;
+  readonly #fields: string[];
+  #upstream: Upstream | undefined;
+  #connection: ClientConnection | undefined;
+  #errorPage: ErrorPage | undefined;
+  /** Upstreams that couldn't be reached. */
+  #tried: Upstream[] = [];
+  /** After a pooled connection that had died, only a new one will do. */
+  #onlyNew = false;
+  /** The body so far, for the first time or once more; undefined when it is no longer whole. */
+  #body: Buffer[] | undefined;
+  #bodyBytes = 0;
+  #requestDone: boolean;
+  #trailers: readonly string[] = [];
+  #responded = false;
+  /** After a 101: both directions are one raw stream each, and end on their own. */
+  #tunnel = false;
+  #answerDone = false;
+  #done = false;
+
+  constructor(options: ProxyOptions, route: Route, head: RequestHead, downstream: Downstream) {
+    this.#options = options;
+    this.#route = route;
+    this.#head = head;
+    this.#downstream = downstream;
+    this.#fields = upstreamFields(head, downstream.client);
+    this.#requestDone = head.length === 0;
+  }
+
+  start(): void {
+    const { pools } = this.#options;
+    const upstream = pools.choose(this.#route.upstreams, this.#tried);
+    if (upstream === undefined) return this.#unreachable();
+    this.#upstream = upstream;
+    const fresh = IDEMPOTENT.has(this.#head.method) ? Infinity : FRESH_FOR;
+    const idle = this.#onlyNew ? undefined : pools.take(upstream, fresh);
+    if (idle !== undefined) return this.#send(idle);
+    this.#downstream.pauseRequest();
+    pools.connect(upstream).then((connection) => {
+      if (this.#done) return pools.giveBack(upstream, connection);
+      this.#send(connection);
+      this.#downstream.resumeRequest();
+    }).catch((error: Error) => this.#connectFailed(upstream, error));
+  }
+
+  #send(connection: ClientConnection): void {
+    const { method, target, length } = this.#head;
+    this.#connection = connection;
+    connection.send(method, formatRequestHead(method, target, this.#fields), length, this);
+    if (length === 0) return;
+    for (const chunk of this.#body ?? []) connection.write(chunk);
+    if (this.#requestDone) connection.end(this.#trailers);
+  }
+
+  #connectFailed(upstream: Upstream, error: Error): void {
+    if (this.#done) return;
+    const more = this.#tried.length + 1 < this.#route.upstreams.length;
+    this.#logFailure(upstream, error, more ? "trying another upstream" : "answering 502");
+    this.#tried.push(upstream);
+    if (more) this.start();
+    else this.#unreachable();
+  }
+
+  #logFailure(upstream: Upstream, error: Error, next: string): void {
+    const route = this.#route.domains[0];
+    const { log, pools } = this.#options;
+    // A client can cause this as often as it likes, so only news is worth the operator's disk.
+    const say = pools.isNews(upstream) ? log.warn : log.debug;
+    say("upstream failed", { route, upstream: upstream.name, error, next });
+  }
+
+  onRequestData(chunk: Buffer): void {
+    if (this.#done) return;
+    const connection = this.#connection;
+    if (connection === undefined || this.#mayNeedBody(connection)) {
+      (this.#body ??= []).push(chunk);
+    } else this.#body = undefined;
+    this.#bodyBytes += chunk.length;
+    if (connection !== undefined && !connection.write(chunk)) this.#downstream.pauseRequest();
+  }
+
+  /** Only a connection that was used before is given up for a new one. */
+  #mayNeedBody(connection: ClientConnection): boolean {
+    return connection.requests > 1 && !connection.answered && this.#bodyBytes < REPLAY_LIMIT;
+  }
+
+  onRequestEnd(trailers: readonly string[]): void {
+    if (this.#done) return;
+    this.#requestDone = true;
+    this.#trailers = trailerFields(trailers);
+    this.#connection?.end(this.#trailers);
+    if (this.#answerDone) this.#finish();
+  }
+
+  onRequestDrain(): void {
+    this.#downstream.resumeRequest();
+  }
+
+  onDrain(): void {
+    this.#connection?.resume();
+  }
+
+  onGone(): void {
+    this.#connection?.destroy();
+    this.#finish();
+  }
+
+  onInformational(head: ResponseHead): void {
+    this.#downstream.informational(head, clientFields(head, [], ""));
+  }
+
+  onResponse(head: ResponseHead): void {
+    if (head.status === 101 && this.#head.upgrade === undefined) {
+      throw new Error("the upstream switched protocols without being asked");
+    }
+    const mapping = head.status < 400 ? undefined : errorMapping(this.#route, head.status);
+    if (mapping === undefined) return this.#respond(head, head.length);
+    this.#connection?.pause();
+    const original = this.#connection;
+    this.#fetchErrorPage(head.status, head.reason, () => {
+      this.#respond(head, head.length);
+      original?.resume();
+    });
+  }
+
+  #respond(head: ResponseHead, length: number): void {
+    this.#responded = true;
+    this.#body = undefined;
+    this.#tunnel = head.status === 101;
+    if (this.#tunnel) this.#requestDone = false;
+    const fields = clientFields(head, this.#route.headers, this.#options.clock.date);
+    this.#downstream.respond(head.status, head.reason, fields, length);
+  }
+
+  onResponseData(chunk: Buffer): void {
+    this.#downstream.write(chunk);
+  }
+
+  onReadEnd(): void {
+    if (this.#responded && !this.#done && !this.#downstream.flush()) this.#connection?.pause();
+  }
+
+  onResponseEnd(trailers: readonly string[]): void {
+    this.#answerDone = true;
+    if (!this.#tunnel || this.#requestDone) this.#finish();
+    this.#downstream.end(trailerFields(trailers));
+  }
+
+  onFailed(error: Error): void {
+    const connection = this.#connection, upstream = this.#upstream;
+    if (this.#done || connection === undefined || upstream === undefined) return;
+    this.#connection = undefined;
+    if (this.#responded) {
+      this.#logFailure(upstream, error, "cutting the answer short");
+      this.#finish();
+      return this.#downstream.abort();
+    }
+    if (connection.requests > 1 && !connection.answered && this.#canSendAgain()) {
+      this.#onlyNew = true;
+      return this.start();
+    }
+    this.#logFailure(upstream, error, "answering 502");
+    this.#unreachable();
+  }
+
+  /** Whole and harmless: a body that was let go, or a method that may have had its effect, isn't. */
+  #canSendAgain(): boolean {
+    if (this.#bodyBytes > 0 && this.#body === undefined) return false;
+    return IDEMPOTENT.has(this.#head.method) || (this.#bodyBytes === 0 && !this.#requestDone);
+  }
+
+  #unreachable(): void {
+    const page = () => {
+      this.#finish();
+      answer(this.#downstream, this.#head, 502, UNABLE, [], this.#route.headers);
+    };
+    if (errorMapping(this.#route, 502) === undefined) return page();
+    this.#fetchErrorPage(502, reasonPhrase(502), page);
+  }
+
+  /** Answers with the route's page for `status`, or goes on with `otherwise` if it has none. */
+  #fetchErrorPage(status: number, reason: string, otherwise: () => void): void {
+    const { pools, clock, log } = this.#options;
+    const mapping = errorMapping(this.#route, status);
+    if (mapping === undefined) return otherwise();
+    const original = this.#connection;
+    const forwarded = this.#fields.filter((_, i) => /^x-forwarded-/i.test(this.#fields[i & ~1]));
+    const target = mapping.target ?? (this.#head.target === "*" ? "/" : this.#head.target);
+    const request = { upstream: mapping.upstream, target, fields: forwarded };
+    this.#errorPage = new ErrorPage(pools, clock, request, (page, connection) => {
+      original?.destroy();
+      this.#connection = connection;
+      this.#upstream = mapping.upstream;
+      connection.handOver(this);
+      const bodiless = this.#head.method === "HEAD";
+      this.#respond({ ...page, status, reason }, bodiless ? 0 : page.length);
+      if (!bodiless) return;
+      connection.destroy();
+      this.onResponseEnd([]);
+    }, (error) => {
+      if (this.#done) return;
+      const route = this.#route.domains[0];
+      const say = pools.isNews(mapping.upstream) ? log.warn : log.debug;
+      say("error page failed", { route, upstream: mapping.upstream.name, status, error });
+      if (!this.#responded) return otherwise();
+      this.#connection?.destroy();
+      this.#finish();
+      this.#downstream.abort();
+    });
+  }
+
+  #finish(): void {
+    this.#done = true;
+    this.#body = this.#connection = undefined;
+    this.#errorPage?.close();
+  }
+}

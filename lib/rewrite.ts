@@ -1,0 +1,186 @@
+/**
+ * What a proxy changes in a head on its way through: fields that concern one connection go no
+ * further (RFC 9110 section 7.6.1), fields that only a proxy may set are set, route rules apply.
+ * Everything else keeps its bytes, case, order and duplicates. Pure; needs `http1.ts`.
+ */
+import type { Client } from "./exchange.ts";
+import { CHUNKED, lengths, listItems, type RequestHead, type ResponseHead } from "./http1.ts";
+import type { HeaderRule } from "./routes.ts";
+
+/** What happens to a field of a request, by lower-case name; others pass unless Connection says. */
+const DROP = 1, KEEP = 2, HOST = 3, FORWARDED_FOR = 4, FORWARDED_HOST = 5, FORWARDED_PROTO = 6;
+
+/** RFC 9110 sections 7.6.1 and 11.7, and what came before it; `Trailer` stays, as trailers do. */
+const HOP_BY_HOP = [
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "transfer-encoding",
+  "upgrade",
+];
+
+/** Who the client is: an upstream believes these, so a client must not be able to say them. */
+const IDENTITY = new Map([
+  ["forwarded", DROP],
+  ["x-real-ip", DROP],
+  ["true-client-ip", DROP],
+  ["tailscale-user-login", DROP],
+  ["tailscale-user-name", DROP],
+  ["tailscale-user-profile-pic", DROP],
+  ["x-forwarded-for", FORWARDED_FOR],
+  ["x-forwarded-host", FORWARDED_HOST],
+  ["x-forwarded-proto", FORWARDED_PROTO],
+]);
+
+const REQUEST_FIELDS = new Map([
+  ...HOP_BY_HOP.map((name): [string, number] => [name, DROP]),
+  ...IDENTITY,
+  ["host", HOST],
+  ["content-length", KEEP],
+]);
+
+/** Content-Length stays out of Connection's reach here too; Date is looked for. */
+const DATE = 7;
+const RESPONSE_FIELDS = new Map([
+  ...HOP_BY_HOP.map((name): [string, number] => [name, DROP]),
+  ["content-length", KEEP],
+  ["date", DATE],
+]);
+
+/** A trailer must not frame, route or authenticate (RFC 9110 section 6.5.1), nor say who it is. */
+const NOT_IN_TRAILERS = new Set([
+  ...REQUEST_FIELDS.keys(),
+  "authorization",
+  "content-encoding",
+  "content-range",
+  "content-type",
+  "cookie",
+  "expect",
+  "set-cookie",
+  "trailer",
+]);
+
+const REQUEST_LENGTHS = lengths([...REQUEST_FIELDS.keys()]);
+const RESPONSE_LENGTHS = lengths([...RESPONSE_FIELDS.keys()]);
+
+/** The fields of a request as the upstream gets them. */
+export function upstreamFields(head: RequestHead, client: Client): string[] {
+  const { fields, connection } = head;
+  const out: string[] = [];
+  let forwardedFor = "", forwardedHost = "", forwardedProto = "";
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i], value = fields[i + 1];
+    switch (requestAction(name, connection)) {
+      case DROP:
+        break;
+      case HOST:
+        out.push(name, head.authority);
+        break;
+      case FORWARDED_FOR:
+        forwardedFor += value + ", ";
+        break;
+      case FORWARDED_HOST:
+        forwardedHost ||= value;
+        break;
+      case FORWARDED_PROTO:
+        forwardedProto ||= value;
+        break;
+      default:
+        out.push(name, value);
+    }
+  }
+  const { trusted, address } = client;
+  out.push("X-Forwarded-For", trusted ? forwardedFor + address : address);
+  out.push("X-Forwarded-Host", trusted && forwardedHost || head.authority);
+  out.push("X-Forwarded-Proto", trusted && forwardedProto || client.scheme);
+  if (head.length === CHUNKED) out.push("Transfer-Encoding", "chunked");
+  pushConnectionFields(head, out);
+  return out;
+}
+
+function requestAction(name: string, connection: readonly string[]): number | undefined {
+  const inTable = REQUEST_LENGTHS[name.length] === 1;
+  if (!inTable && connection.length === 0) return undefined;
+  const lower = name.toLowerCase();
+  const action = inTable ? REQUEST_FIELDS.get(lower) : undefined;
+  if (action !== undefined) return action;
+  // CGI and its heirs can't tell X_Real_IP from X-Real-IP.
+  if (inTable && lower.includes("_") && IDENTITY.has(lower.replaceAll("_", "-"))) return DROP;
+  return connection.includes(lower) ? DROP : undefined;
+}
+
+/**
+ * The proxy's own Connection field. An Upgrade passes, but not to h2c: over TLS it isn't allowed
+ * (RFC 9113 section 3.1), and it would carry requests past the proxy unseen.
+ */
+function pushConnectionFields(head: RequestHead, out: string[]): void {
+  if (head.upgrade !== undefined && !listItems(head.upgrade).includes("h2c")) {
+    out.push("Connection", "Upgrade", "Upgrade", head.upgrade);
+  } else if (head.connection.includes("te") && acceptsTrailers(head.fields)) {
+    out.push("Connection", "TE", "TE", "trailers");
+  }
+}
+
+function acceptsTrailers(fields: readonly string[]): boolean {
+  return fields.some((name, i) =>
+    i % 2 === 0 && name.toLowerCase() === "te" && listItems(fields[i + 1]).includes("trailers")
+  );
+}
+
+/** The fields of an answer as the client gets them, with the route's rules applied. */
+export function clientFields(
+  head: ResponseHead,
+  rules: readonly HeaderRule[],
+  date: string,
+): string[] {
+  const { fields, connection } = head;
+  const out: string[] = [];
+  let dated = head.status < 200;
+  const sized = head.length !== CHUNKED && head.status >= 200 && head.status !== 204;
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i];
+    if (connection.length > 0 || RESPONSE_LENGTHS[name.length] === 1) {
+      const lower = name.toLowerCase();
+      const action = RESPONSE_FIELDS.get(lower);
+      if (action === DROP || (action === undefined && connection.includes(lower))) continue;
+      if (action === KEEP && !sized) continue;
+      if (action === DATE) dated = true;
+    }
+    out.push(name, fields[i + 1]);
+  }
+  // Whoever forwards an answer without a date adds one (RFC 9110 section 6.6.1).
+  if (!dated) out.push("Date", date);
+  if (head.status === 101 && head.upgrade !== undefined) {
+    out.push("Connection", "Upgrade", "Upgrade", head.upgrade);
+  }
+  return rules.length === 0 ? out : applyRules(out, rules);
+}
+
+/** Trailer fields that may pass. */
+export function trailerFields(trailers: readonly string[]): readonly string[] {
+  if (trailers.length === 0) return trailers;
+  return withoutFields(trailers, (name) => NOT_IN_TRAILERS.has(name.replaceAll("_", "-")));
+}
+
+/** Applies header rules in their order; `default` takes an empty value for an absent one. */
+export function applyRules(fields: string[], rules: readonly HeaderRule[]): string[] {
+  for (const { operation, name, key, value } of rules) {
+    const present = (at: string, i: number) =>
+      i % 2 === 0 && at.toLowerCase() === key && fields[i + 1] !== "";
+    if (operation === "default" && fields.some(present)) continue;
+    if (operation !== "add") fields = withoutFields(fields, (lower) => lower === key);
+    if (operation !== "delete") fields.push(name, value);
+  }
+  return fields;
+}
+
+function withoutFields(fields: readonly string[], drop: (lower: string) => boolean): string[] {
+  const out: string[] = [];
+  for (let i = 0; i < fields.length; i += 2) {
+    if (!drop(fields[i].toLowerCase())) out.push(fields[i], fields[i + 1]);
+  }
+  return out;
+}

@@ -1,0 +1,214 @@
+/**
+ * Connections to upstreams: a keep-alive pool for each, names resolved at connect with every
+ * address tried, and a memory of which upstream has just failed.
+ *
+ * Needs `http1client.ts`, `clock.ts`. Upstreams speak plain HTTP/1.1 over TCP.
+ */
+import { Buffer } from "node:buffer";
+import dns from "node:dns";
+import net from "node:net";
+import type { Clock, Expiring } from "./clock.ts";
+import { ClientConnection } from "./http1client.ts";
+import type { Upstream } from "./routes.ts";
+
+/** Idle connections kept for one upstream, and how long, in milliseconds. */
+const IDLE_LIMIT = 100;
+const IDLE_TIMEOUT = 90_000;
+/** How long an upstream that couldn't be reached is passed over while another is left. */
+const FAILED_FOR = 10_000;
+/**
+ * A request that must not be sent twice only goes out on a connection used within this time, in
+ * milliseconds: servers close idle ones after some seconds, and the two may cross on the wire.
+ */
+export const FRESH_FOR = 1_000;
+
+interface Pool {
+  /** Used most recently last. */
+  readonly idle: ClientConnection[];
+  failedUntil: number;
+  quietUntil: number;
+  /** No route names it any more: nothing is kept. */
+  retired: boolean;
+}
+
+export class UpstreamPools implements Expiring {
+  deadline: number;
+  readonly #clock: Clock;
+  readonly #connectTimeout: number;
+  readonly #pools = new Map<string, Pool>();
+  /**
+   * Every socket reads into this one buffer. A read and its callback happen in one go, and whoever
+   * keeps bytes beyond the callback copies them.
+   */
+  readonly #buffer: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
+
+  /** `connectTimeout` in milliseconds, for the name and all its addresses together. */
+  constructor(clock: Clock, connectTimeout: number) {
+    this.#clock = clock;
+    this.#connectTimeout = connectTimeout;
+    this.deadline = clock.now + 1_000;
+    clock.add(this);
+  }
+
+  /** One at random among those not yet tried, of which those that haven't just failed go first. */
+  choose(upstreams: readonly Upstream[], tried: readonly Upstream[]): Upstream | undefined {
+    if (upstreams.length === 1 && tried.length === 0) return upstreams[0];
+    const left = upstreams.filter((upstream) => !tried.includes(upstream));
+    const now = this.#clock.now;
+    const well = left.filter((each) => (this.#pools.get(each.name)?.failedUntil ?? 0) <= now);
+    const among = well.length > 0 ? well : left;
+    return among[Math.floor(Math.random() * among.length)];
+  }
+
+  /** The most recently used idle connection, if it was used within `fresh` milliseconds. */
+  take(upstream: Upstream, fresh: number): ClientConnection | undefined {
+    const idle = this.#pools.get(upstream.name)?.idle;
+    if (idle === undefined) return undefined;
+    for (let last = idle.at(-1); last !== undefined; last = idle.at(-1)) {
+      if (this.#clock.now - last.idleSince > fresh) return undefined;
+      idle.pop();
+      if (last.open) return last;
+    }
+    return undefined;
+  }
+
+  /** A new connection; rejects, and remembers the failure, when no address could be reached. */
+  async connect(upstream: Upstream): Promise<ClientConnection> {
+    const pool = this.#pool(upstream.name);
+    const start = performance.now();
+    try {
+      const addresses = await this.#within(resolve(upstream.host));
+      let failure: unknown;
+      for (const [index, address] of addresses.entries()) {
+        const left = this.#connectTimeout - (performance.now() - start);
+        try {
+          const timeout = Math.max(1, left / (addresses.length - index));
+          const connection = await this.#open(address, upstream.port, timeout, pool);
+          pool.failedUntil = 0;
+          return connection;
+        } catch (error) {
+          failure = error;
+        }
+      }
+      throw failure;
+    } catch (error) {
+      pool.failedUntil = performance.now() + FAILED_FOR;
+      throw error;
+    }
+  }
+
+  /** Whether a failure of this upstream is news: true once in ten seconds, for the log. */
+  isNews(upstream: Upstream): boolean {
+    const pool = this.#pool(upstream.name);
+    if (pool.quietUntil > this.#clock.now) return false;
+    pool.quietUntil = this.#clock.now + FAILED_FOR;
+    return true;
+  }
+
+  /** Takes a connection that was opened but turned out not to be needed. */
+  giveBack(upstream: Upstream, connection: ClientConnection): void {
+    this.#free(connection, this.#pool(upstream.name));
+  }
+
+  /** Called when a connection has become free, and again when it has closed. */
+  #free(connection: ClientConnection, pool: Pool): void {
+    if (!connection.open) {
+      const at = pool.idle.indexOf(connection);
+      if (at >= 0) pool.idle.splice(at, 1);
+    } else if (pool.retired) connection.destroy();
+    else {
+      connection.idleSince = this.#clock.now;
+      pool.idle.push(connection);
+      if (pool.idle.length > IDLE_LIMIT) pool.idle.shift()?.destroy();
+    }
+  }
+
+  /** Forgets upstreams that no route names any more; requests in flight go on. */
+  retain(names: ReadonlySet<string>): void {
+    for (const [name, pool] of this.#pools) {
+      if (names.has(name)) continue;
+      pool.retired = true;
+      for (const connection of pool.idle.splice(0)) connection.destroy();
+      this.#pools.delete(name);
+    }
+  }
+
+  close(): void {
+    this.#clock.delete(this);
+    this.retain(new Set());
+  }
+
+  onDeadline(): void {
+    this.deadline = this.#clock.now + 1_000;
+    const oldest = this.#clock.now - IDLE_TIMEOUT;
+    for (const { idle } of this.#pools.values()) {
+      while (idle.length > 0 && idle[0].idleSince < oldest) idle.shift()?.destroy();
+    }
+  }
+
+  #pool(name: string): Pool {
+    let pool = this.#pools.get(name);
+    if (pool === undefined) {
+      this.#pools.set(name, pool = { idle: [], failedUntil: 0, quietUntil: 0, retired: false });
+    }
+    return pool;
+  }
+
+  #within<T>(promise: Promise<T>): Promise<T> {
+    let timer: ReturnType<typeof setTimeout>;
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error("the name wasn't resolved in time")),
+        this.#connectTimeout,
+      );
+    });
+    return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
+  }
+
+  #open(host: string, port: number, timeout: number, pool: Pool): Promise<ClientConnection> {
+    return new Promise((done, reject) => {
+      let connection: ClientConnection | undefined;
+      const read = (chunk: Buffer) => connection?.read(chunk) ?? true;
+      const socket = connectReading({ host, port }, this.#buffer, read);
+      const timer = setTimeout(
+        () => socket.destroy(new Error(`no connection to ${host} within ${Math.ceil(timeout)} ms`)),
+        timeout,
+      );
+      socket.once("error", reject);
+      socket.once("close", () => clearTimeout(timer));
+      socket.once("connect", () => {
+        clearTimeout(timer);
+        socket.off("error", reject);
+        connection = new ClientConnection(socket, (freed) => this.#free(freed, pool));
+        done(connection);
+      });
+    });
+  }
+}
+
+/**
+ * A socket that gives what it reads to `read`, which returns false to pause it. Node (20 to 26)
+ * reads into `buffer` and calls back in one go, so that all sockets may share one; Deno (2.9)
+ * waits between the two, so there each read has a buffer of its own.
+ */
+function connectReading(
+  to: { host: string; port: number },
+  buffer: Buffer,
+  read: (chunk: Buffer) => boolean,
+): net.Socket {
+  const options = { ...to, noDelay: true, allowHalfOpen: true };
+  if ("Deno" in globalThis) {
+    const socket = net.connect(options);
+    return socket.on("data", (chunk: Buffer) => void (read(chunk) || socket.pause()));
+  }
+  const callback = (count: number) => read(buffer.subarray(0, count));
+  return net.connect({ ...options, onread: { buffer, callback } });
+}
+
+/** All addresses of a name, in the system's order; an address is itself. */
+async function resolve(host: string): Promise<string[]> {
+  if (net.isIP(host) !== 0) return [host];
+  const found = await dns.promises.lookup(host, { all: true, verbatim: true });
+  if (found.length === 0) throw new Error(`${host} has no address`);
+  return found.map((entry) => entry.address);
+}

@@ -135,7 +135,7 @@ function requestHead(
 function requestCoding(codings: string): BodyLength {
   const lower = codings.toLowerCase();
   if (lower === "chunked") return CHUNKED;
-  const list = lower.split(",").map((coding) => coding.trim());
+  const list = listItems(lower);
   const known = list.pop() === "chunked" && list.length > 0 && !list.includes("chunked") &&
     list.every((coding) => coding !== "identity" && tokenEnd(coding, 0) > 0);
   throw new Http1Error(known ? 501 : 400, "Transfer-Encoding other than chunked");
@@ -231,6 +231,7 @@ function readConnectionFields(fields: readonly string[], minor: number): Connect
     upgrade: "",
     expect: "",
   };
+  let options = "";
   for (let i = 0; i < fields.length; i += 2) {
     if (FRAMING_LENGTHS[fields[i].length] !== 1) continue;
     const value = fields[i + 1];
@@ -247,7 +248,7 @@ function readConnectionFields(fields: readonly string[], minor: number): Connect
         seen.codings = seen.codings === undefined ? value : seen.codings + "," + value;
         break;
       case "connection":
-        seen.connection = [...seen.connection, ...listItems(value)];
+        options = options === "" ? value : options + "," + value;
         break;
       case "upgrade":
         seen.upgrade = seen.upgrade === "" ? value : seen.upgrade + ", " + value;
@@ -257,7 +258,8 @@ function readConnectionFields(fields: readonly string[], minor: number): Connect
         break;
     }
   }
-  if (seen.connection.length > 0) {
+  if (options !== "") {
+    seen.connection = listItems(options);
     if (seen.connection.includes("close")) seen.keepAlive = false;
     else if (minor === 0) seen.keepAlive = seen.connection.includes("keep-alive");
   }
@@ -268,7 +270,15 @@ function readConnectionFields(fields: readonly string[], minor: number): Connect
 export function listItems(value: string): string[] {
   const lower = value.toLowerCase();
   if (!lower.includes(",")) return lower === "" ? [] : [lower];
-  return lower.split(",").map((item) => item.trim()).filter((item) => item !== "");
+  return lower.split(",").map(trimBlanks).filter((item) => item !== "");
+}
+
+/** Without the OWS around it (RFC 9110 section 5.6.3); `trim` would take 0xA0 too. */
+function trimBlanks(value: string): string {
+  let start = 0, end = value.length;
+  while (isBlank(value.charCodeAt(start))) start++;
+  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
+  return value.slice(start, end);
 }
 
 /**

@@ -25,7 +25,10 @@ export const CHUNKED = -1;
 /** The body ends with the connection: answers only (RFC 9112 section 6.3, rule 8). */
 export const UNTIL_CLOSE = -2;
 
-/** Why a message was refused: `status` is the answer that a server gives (RFC 9110 section 15). */
+/**
+ * Why a message was refused. `status` is what the client gets for a request (RFC 9110 section 15);
+ * whatever is wrong with an answer is a 502 to it, even if a limit or a field line says 4xx here.
+ */
 export class Http1Error extends Error {
   override readonly name = "Http1Error";
   readonly status: number;
@@ -162,7 +165,7 @@ function parseTarget(
 
 /**
  * Reads `status-line CRLF *( field-line CRLF )` of the answer to a `method` request; throws
- * Http1Error (502). Both lengths, an unknown coding or differing lengths are faults in the
+ * Http1Error. Both lengths, an unknown coding or differing lengths are faults in the
  * framing: whoever believes the other one is desynchronised (RFC 9112 sections 6.3 and 11.2).
  */
 export function parseResponseHead(text: string, method: string, maxFields: number): ResponseHead {

@@ -1,0 +1,95 @@
+/**
+ * The parts of README.md that come from the sources: the options, and which file to read when.
+ * `npm run readme` writes them.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { formatMarkdown } from "../lib/options.ts";
+import { CENTAURI_OPTIONS } from "../lib/settings.ts";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+
+/** Where bytes of strangers go before anything trusts them. */
+export const CRITICAL: readonly string[] = [
+  ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
+  ...["routes", "rewrite", "errorpage"],
+];
+
+/** Every file, in the order in which it reads best. */
+export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = [
+  ["The program", ["centauri", "settings"]],
+  ["A request, from the socket to the upstream", [
+    ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
+    ...["rewrite", "upstream", "http1client", "errorpage"],
+  ]],
+  ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
+  ["Small tools", [
+    ...["options", "log", "addr", "file", "clock", "time", "size", "number", "nearest"],
+  ]],
+];
+
+/** Lines that somebody reads attentively in a minute, comments included. */
+const LINES_A_MINUTE = 25;
+
+/** The text of every `.ts` file at the root and in `lib/`, by its name without folder and ending. */
+export function readSources(): Map<string, string> {
+  const paths = ["", "lib"].flatMap((folder) =>
+    readdirSync(join(root, folder)).filter((name) => name.endsWith(".ts")).map((name) =>
+      join(folder, name)
+    )
+  );
+  return new Map(
+    paths.map((path) => [basename(path, ".ts"), readFileSync(join(root, path), "utf8")]),
+  );
+}
+
+export function lineCount(source: string): number {
+  return source.split("\n").length - 1;
+}
+
+/** The README with its generated parts made anew. */
+export function renderReadme(readme: string, sources: ReadonlyMap<string, string>): string {
+  const parts = { options: formatMarkdown(CENTAURI_OPTIONS), reading: formatReading(sources) };
+  return Object.entries(parts).reduce((text, [name, part]) => {
+    const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
+    const [from, to] = [text.indexOf(start), text.indexOf(end)];
+    if (from < 0 || to < from) throw new Error(`README.md has no ${start} … ${end}`);
+    return `${text.slice(0, from + start.length)}\n\n${part.trim()}\n\n${text.slice(to)}`;
+  }, readme);
+}
+
+function formatReading(sources: ReadonlyMap<string, string>): string {
+  const size = (names: Iterable<string>): string => {
+    const lines = [...names].reduce((sum, name) => sum + lineCount(sources.get(name) ?? ""), 0);
+    return `${lines} | ${Math.ceil(lines / LINES_A_MINUTE)}`;
+  };
+  const tables = READING_ORDER.map(([heading, names]) =>
+    [
+      `| ${heading} | lines | minutes | |\n| --- | ---: | ---: | --- |`,
+      ...names.filter((name) => sources.has(name)).map((name) => {
+        const path = name === "centauri" ? "centauri.ts" : `lib/${name}.ts`;
+        return `| [${name}](${path}) | ${size([name])} | ${subject(sources.get(name) ?? "")} |`;
+      }),
+    ].join("\n")
+  );
+  const sums = [
+    "| In all | lines | minutes | |\n| --- | ---: | ---: | --- |",
+    `| of these on the path that faces the internet | ${size(CRITICAL)} | ${CRITICAL.join(", ")} |`,
+    `| everything | ${size(sources.keys())} | |`,
+  ];
+  return [...tables, sums.join("\n")].join("\n\n");
+}
+
+/** The first thing that a file's header says. */
+function subject(source: string): string {
+  const header = /^\/\*\*([^]*?)\*\//.exec(source)?.[1] ?? "";
+  const text = header.replace(/\s*\n \* ?/g, " ").trim();
+  return /^[^]*?(?=\.(\s|$))/.exec(text)?.[0].replaceAll("|", "\\|") ?? "";
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const path = join(root, "README.md");
+  writeFileSync(path, renderReadme(readFileSync(path, "utf8"), readSources()));
+}

@@ -1,0 +1,164 @@
+/** What holds for the repository as a whole: layers, sizes, no dependencies. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { CRITICAL, lineCount, READING_ORDER, readSources, renderReadme } from "./readme.ts";
+import { root } from "./support.ts";
+
+/**
+ * Every file of `lib/` and at the root, lowest layer first. A file may import from lower layers and
+ * from files before it in its own: so there are no cycles.
+ */
+const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  base: ["number", "nearest", "addr", "size", "time", "clock", "file", "log", "options"],
+  codecs: ["http1", "http1reader", "clienthello", "der", "x509", "routes"],
+  clients: ["http1client", "upstream", "store"],
+  policy: [
+    ...["settings", "exchange", "rewrite", "errorpage", "proxy", "http1server", "certs"],
+    ...["routesource", "frontend"],
+  ],
+  entry: ["centauri"],
+};
+
+/** What a codec can't have: it takes bytes, times and randomness from its caller. */
+const NOT_FOR_CODECS = /^node:(net|tls|https?|http2|dgram|dns|fs|timers|child_process|process)\b/;
+
+const TOTAL_GOAL = 7_000;
+const TOTAL_LIMIT = 8_000;
+const CRITICAL_LIMIT = 2_500;
+
+interface Import {
+  readonly names: string;
+  readonly from: string;
+}
+
+/** Static, dynamic and re-exporting imports of a file; "" where a dynamic one isn't a literal. */
+function importsOf(source: string): Import[] {
+  const code = source.replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
+  const fixed = code.matchAll(/^(?:import|export)\b(?:([^;"=(]*)\bfrom)?\s*"([^"\n]+)";$/gm);
+  const dynamic = code.matchAll(/\bimport\(\s*(?:"([^"\n]+)"\s*\))?/g);
+  return [
+    ...[...fixed].map(([, names = "", from = ""]) => ({ names, from })),
+    ...[...dynamic].map(([, from = ""]) => ({ names: "", from })),
+  ];
+}
+
+/** Only the functions of `node:net` that look at text. */
+function isPure({ names, from }: Import): boolean {
+  return from === "node:net" && /^\s*\{\s*(isIP(v4|v6)?[\s,]*)+\}\s*$/.test(names);
+}
+
+/** What is wrong with the layers of these files (name => source), one sentence each. */
+function layerFaults(
+  layers: Readonly<Record<string, readonly string[]>>,
+  files: ReadonlyMap<string, string>,
+): string[] {
+  const order = Object.values(layers).flat();
+  const faults = order.filter((name) => !files.has(name)).map((name) => `no file ${name}`);
+  for (const [name, source] of files) {
+    if (!order.includes(name)) faults.push(`${name} is in no layer`);
+    for (const one of importsOf(source)) {
+      const local = /^\.\/(?:lib\/)?([\w/]+)\.ts$/.exec(one.from)?.[1];
+      if (local !== undefined && !(order.indexOf(local) < order.indexOf(name))) {
+        faults.push(`${name} imports ${local}, which isn't below it`);
+      } else if (local !== undefined && !order.includes(local)) {
+        faults.push(`${name} imports ${local}, which is in no layer`);
+      } else if (local === undefined && !one.from.startsWith("node:")) {
+        faults.push(`${name} imports "${one.from}": neither node: nor a file beside it`);
+      }
+      if (layers.codecs?.includes(name) && NOT_FOR_CODECS.test(one.from) && !isPure(one)) {
+        faults.push(`${name} is a codec and imports ${one.from}`);
+      }
+    }
+  }
+  return faults;
+}
+
+test("every import points to a layer below, and every file has a layer", () => {
+  const sources = readSources();
+  assert.ok(sources.size > 0);
+  assert.deepEqual(layerFaults(LAYERS, sources), []);
+});
+
+test("layerFaults() finds each kind of fault", () => {
+  const layers = { base: ["a", "b"], codecs: ["c"], entry: ["e"] };
+  const good = {
+    a: "",
+    b: 'import { a } from "./a.ts";',
+    c: 'import { isIP } from "node:net";',
+    e: "",
+  };
+  const faults = (change: Record<string, string>): string[] =>
+    layerFaults(layers, new Map(Object.entries({ ...good, ...change })));
+  assert.deepEqual(faults({}), []);
+  for (
+    const [change, fault] of [
+      [{ a: 'import type { B } from "./b.ts";' }, "a imports b, which isn't below it"],
+      [{ a: 'import {\n  b,\n} from "./b.ts";' }, "a imports b, which isn't below it"],
+      [{ a: 'export { b } from "./b.ts";' }, "a imports b, which isn't below it"],
+      [{ a: 'import "./a.ts";' }, "a imports a, which isn't below it"],
+      [{ b: 'const e = await import("./lib/e.ts");' }, "b imports e, which isn't below it"],
+      [{ b: 'import { x } from "./x.ts";' }, "b imports x, which is in no layer"],
+      [{ b: 'import { x } from "x";' }, 'b imports "x": neither node: nor a file beside it'],
+      [{ b: 'import { a } from "./a";' }, 'b imports "./a": neither node: nor a file beside it'],
+      [{ b: "import(name)" }, 'b imports "": neither node: nor a file beside it'],
+      [{ c: 'import net, { isIP } from "node:net";' }, "c is a codec and imports node:net"],
+      [{ c: 'import fs from "node:fs/promises";' }, "c is a codec and imports node:fs/promises"],
+      [{ d: "" }, "d is in no layer"],
+    ] as const
+  ) assert.deepEqual(faults(change), [fault]);
+  assert.deepEqual(layerFaults(layers, new Map([["a", ""], ["b", ""], ["c", ""]])), ["no file e"]);
+});
+
+test("the sources stay within their line budget", (t) => {
+  const sources = readSources();
+  const lines = (names: Iterable<string>): number =>
+    [...names].reduce((sum, name) => sum + lineCount(sources.get(name) ?? ""), 0);
+  const total = lines(sources.keys());
+  const critical = lines(CRITICAL);
+  t.diagnostic(`${total} lines of ${TOTAL_GOAL}; ${critical} of them face the internet`);
+  assert.ok(critical > 0);
+  assert.ok(total <= TOTAL_LIMIT, `${total} lines in all, at most ${TOTAL_LIMIT}`);
+  assert.ok(critical <= CRITICAL_LIMIT, `${critical} lines on the path, at most ${CRITICAL_LIMIT}`);
+});
+
+test("no line is longer than 100 columns", () => {
+  for (const [name, source] of readSources()) {
+    source.split("\n").forEach((line, i) => {
+      assert.ok([...line].length <= 100, `${name}.ts:${i + 1} has ${[...line].length} columns`);
+    });
+  }
+});
+
+test("nothing is needed at run time, and the lockfile names no registry", () => {
+  const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  for (const kind of ["dependencies", "optionalDependencies", "peerDependencies"]) {
+    assert.equal(manifest[kind], undefined, `package.json has ${kind}`);
+  }
+  const lock = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  const packages = Object.entries<{ resolved?: string; dev?: boolean }>(lock.packages);
+  assert.ok(packages.length > 1);
+  for (const [path, entry] of packages) {
+    assert.equal(entry.resolved, undefined, `${path} has an address in package-lock.json`);
+    assert.ok(path === "" || entry.dev === true, `${path} isn't only for development`);
+  }
+});
+
+test("the README lists every file in reading order, with sizes that are about right", () => {
+  const sources = readSources();
+  const listed = READING_ORDER.flatMap(([, names]) => names);
+  assert.deepEqual([...listed].sort(), [...sources.keys()].sort());
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const [before, after] = [readme, renderReadme(readme, sources)].map(readingList);
+  assert.equal(before?.words, after?.words, "npm run readme");
+  const [was = 0, is = 0] = [before?.sum, after?.sum];
+  assert.ok(is > 0 && Math.abs(was - is) <= is / 10, `${was} lines listed, ${is}: npm run readme`);
+});
+
+/** What the list says without its numbers, which may lag a little, and the sum of the latter. */
+function readingList(readme: string): { words: string; sum: number } {
+  const text = /<!-- reading -->([^]*)<!-- \/reading -->/.exec(readme)?.[1] ?? "";
+  const numbers = [...text.matchAll(/\| *(\d+) /g)].map(([, digits]) => Number(digits));
+  return { words: text.replace(/\d+|-+| +/g, " "), sum: numbers.reduce((a, b) => a + b, 0) };
+}

@@ -10,7 +10,7 @@ import { Frontend } from "./lib/frontend.ts";
 import { createLogger, type Level, type Logger } from "./lib/log.ts";
 import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
 import { Proxy } from "./lib/proxy.ts";
-import { RouteTable } from "./lib/routes.ts";
+import { parseRoutes, type RouteTable } from "./lib/routes.ts";
 import { readRoutes, startFileSource } from "./lib/routesource.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
@@ -52,7 +52,7 @@ async function serve(options: Options, log: Logger): Promise<void> {
   const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
   const certificates = new Certificates(store, options.list("certificate-providers"), log);
   const redirectPort = options.integer("http-redirect-port");
-  const proxy = new Proxy(new RouteTable([]), { pools, clock, log, redirectPort });
+  const proxy = new Proxy(parseRoutes(""), { pools, clock, log, redirectPort });
   const frontend = new Frontend({
     httpPort: options.integer("http-port"),
     httpsPort: options.integer("https-port"),

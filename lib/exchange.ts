@@ -20,6 +20,15 @@ export interface Client {
   readonly serverName: string | undefined;
   /** The names in the certificate that the connection was opened with. */
   readonly certificateNames: readonly string[];
+  /** The last authority that was judged: a client asks for the same one again and again. */
+  judged: JudgedHost | undefined;
+}
+
+/** An authority, the lower-case name in it, and whether the connection may be asked for it. */
+export interface JudgedHost {
+  readonly authority: string;
+  readonly name: string;
+  readonly covered: boolean;
 }
 
 /** The client's half. Parts of an answer are gathered until `flush`. */

@@ -162,7 +162,7 @@ export class Frontend {
   ): Client {
     const address = canonicalAddress(socket.remoteAddress ?? "");
     const trusted = this.#options.trusted.has(address);
-    return { address, trusted, scheme, serverName, certificateNames };
+    return { address, trusted, scheme, serverName, certificateNames, judged: undefined };
   }
 
   #serve(socket: net.Socket, client: Client, options: ServerOptions): void {

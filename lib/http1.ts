@@ -170,19 +170,22 @@ function parseTarget(
  */
 export function parseResponseHead(text: string, method: string, maxFields: number): ResponseHead {
   const lineEnd = text.indexOf("\r\n");
-  const line = /^HTTP\/1\.(\d) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/.exec(
-    text.slice(0, lineEnd),
-  );
-  if (line === null) throw new Http1Error(502, "the answer doesn't start with a status line");
-  const minor = line[1] === "0" ? 0 : 1;
-  const status = parseDecimal(line[2], 999) ?? 0;
+  const digit = text.startsWith("HTTP/1.") ? text.charCodeAt(7) - DIGIT_0 : -1;
+  const status = parseDecimal(text.slice(9, 12), 999) ?? 0;
+  // `HTTP/1.1 200` without the space before an empty reason is common, and harmless.
+  const bare = lineEnd === 12;
+  const spaced = text.charCodeAt(8) === SP && (bare || text.charCodeAt(12) === SP);
+  if (digit < 0 || digit > 9 || status < 100 || !spaced || valueEnd(text, 8) !== lineEnd) {
+    throw new Http1Error(502, "the answer doesn't start with a status line");
+  }
+  const minor = digit === 0 ? 0 : 1;
   const fields = parseFields(text, lineEnd + 2, maxFields);
   const seen = readConnectionFields(fields, minor);
   const length = responseLength(seen, minor);
   const bodiless = method === "HEAD" || status < 200 || status === 204 || status === 304;
   return {
     status,
-    reason: line[3] ?? "",
+    reason: bare ? "" : text.slice(13, lineEnd),
     minor,
     fields,
     length: bodiless ? 0 : length,
@@ -298,8 +301,7 @@ export function parseFields(text: string, pos: number, maxFields: number): strin
     }
     let start = nameEnd + 1;
     while (isBlank(text.charCodeAt(start))) start++;
-    let end = start;
-    while (FIELD_VALUE[text.charCodeAt(end)] === 1) end++;
+    let end = valueEnd(text, start);
     if (text.charCodeAt(end) !== CR || text.charCodeAt(end + 1) !== LF) {
       throw new Http1Error(400, "a field value has a control character");
     }
@@ -353,7 +355,7 @@ export function isToken(text: string): boolean {
 }
 
 export const CR = 0x0d, LF = 0x0a;
-const SP = 0x20, HTAB = 0x09, COLON = 0x3a, SLASH = 0x2f;
+const SP = 0x20, HTAB = 0x09, COLON = 0x3a, SLASH = 0x2f, DIGIT_0 = 0x30;
 
 /** Character classes by code; past 255 or past the end of the text they give undefined. */
 const TOKEN = characters(/[!#$%&'*+\-.^_`|~0-9A-Za-z]/);
@@ -368,6 +370,11 @@ const FRAMING_LENGTHS = lengths(
 
 function tokenEnd(text: string, pos: number): number {
   while (TOKEN[text.charCodeAt(pos)] === 1) pos++;
+  return pos;
+}
+
+function valueEnd(text: string, pos: number): number {
+  while (FIELD_VALUE[text.charCodeAt(pos)] === 1) pos++;
   return pos;
 }
 

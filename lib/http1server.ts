@@ -240,7 +240,9 @@ export class ServerConnection implements Downstream, Expiring {
     const bytes = Buffer.allocUnsafe(this.#gatheredBytes);
     let at = 0;
     for (const part of parts) {
-      at += typeof part === "string" ? bytes.write(part, at, "latin1") : part.copy(bytes, at);
+      if (typeof part === "string") bytes.write(part, at, "latin1");
+      else bytes.set(part, at);
+      at += part.length;
     }
     this.#gathered = [];
     this.#gatheredBytes = 0;

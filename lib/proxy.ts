@@ -9,7 +9,7 @@ import type { Buffer } from "node:buffer";
 import { parseHost } from "./addr.ts";
 import type { Clock } from "./clock.ts";
 import { answer, ErrorPage, reasonPhrase, redirect, UNABLE } from "./errorpage.ts";
-import type { Client, Downstream, RequestHandler } from "./exchange.ts";
+import type { Client, Downstream, JudgedHost, RequestHandler } from "./exchange.ts";
 import { formatRequestHead, type RequestHead, type ResponseHead } from "./http1.ts";
 import type { ClientConnection, ResponseHandler } from "./http1client.ts";
 import type { Logger } from "./log.ts";
@@ -46,10 +46,13 @@ export class Proxy {
   /** Answers a request itself, or starts an exchange with an upstream (see exchange.ts). */
   handle(head: RequestHead, downstream: Downstream): RequestHandler | undefined {
     const { client } = downstream;
-    const host = parseHost(head.authority);
+    const host = judgeHost(client, head.authority);
     if (host === undefined) return answer(downstream, head, 400, "The Host isn't a host name.");
     const route = this.routes.find(host.name);
-    if (route === undefined || isMisdirected(client, host.name, route)) {
+    // A client that gave no name has the fallback's certificate, and so may ask for the fallback.
+    const allowed = host.covered ||
+      (client.serverName === undefined && route === this.routes.fallback);
+    if (route === undefined || !allowed) {
       return answer(downstream, head, 421, "This connection isn't for the host asked for.");
     }
     if (route.redirectToPrimary && host.name !== route.domains[0]) {
@@ -66,14 +69,15 @@ export class Proxy {
   }
 }
 
-/**
- * Whether the client connected to another name than it asks for now (RFC 9110 section 7.4). One
- * that gave no name has the fallback's certificate, and so may ask for the fallback.
- */
-function isMisdirected(client: Client, name: string, route: Route): boolean {
-  if (client.scheme !== "https" || client.serverName === name) return false;
-  if (coversName(client.certificateNames, name)) return false;
-  return client.serverName !== undefined || !route.fallback;
+/** A connection is for the name it was opened with, and for those its certificate covers (7.4). */
+function judgeHost(client: Client, authority: string): JudgedHost | undefined {
+  if (client.judged?.authority === authority) return client.judged;
+  const host = parseHost(authority);
+  if (host === undefined) return undefined;
+  const { name } = host;
+  const covered = client.scheme === "http" || client.serverName === name ||
+    coversName(client.certificateNames, name);
+  return client.judged = { authority, name, covered };
 }
 
 /** RFC 9110 section 7.6.2 */

@@ -15,6 +15,7 @@ import {
   joinHostPort,
   parseHost,
 } from "./addr.ts";
+import { BufferPool } from "./bufferpool.ts";
 import type { ServedCertificate } from "./certs.ts";
 import {
   type ClientHello,
@@ -65,6 +66,7 @@ interface Connection {
 
 export class Frontend {
   readonly #options: FrontendOptions;
+  readonly #buffers = new BufferPool();
   readonly #connections = new Set<Connection>();
   readonly #servers: net.Server[] = [];
   #onEmpty: (() => void) | undefined;
@@ -175,6 +177,7 @@ export class Frontend {
     const { clock, limits, timeouts, log } = this.#options;
     return {
       clock,
+      buffers: this.#buffers,
       limits,
       timeouts,
       handle,

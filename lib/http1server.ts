@@ -7,6 +7,7 @@
  */
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
+import type { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
 import { answer, UNABLE } from "./errorpage.ts";
 import type { Client, Downstream, Handle, RequestHandler } from "./exchange.ts";
@@ -34,6 +35,7 @@ export interface ServerTimeouts {
 
 export interface ServerOptions {
   readonly clock: Clock;
+  readonly buffers: BufferPool;
   readonly limits: HeadLimits;
   readonly timeouts: ServerTimeouts;
   readonly handle: Handle;
@@ -237,7 +239,7 @@ export class ServerConnection implements Downstream, Expiring {
   flush(): boolean {
     const parts = this.#gathered;
     if (parts.length === 0) return !this.#socket.writableNeedDrain;
-    const bytes = Buffer.allocUnsafe(this.#gatheredBytes);
+    const { bytes, release } = this.#options.buffers.take(this.#gatheredBytes);
     let at = 0;
     for (const part of parts) {
       if (typeof part === "string") bytes.write(part, at, "latin1");
@@ -246,7 +248,7 @@ export class ServerConnection implements Downstream, Expiring {
     }
     this.#gathered = [];
     this.#gatheredBytes = 0;
-    const more = this.#socket.write(bytes);
+    const more = this.#socket.write(bytes.subarray(0, at), release);
     if (!more && this.#state !== CLOSING) this.#expireIn(this.#options.timeouts.stall);
     return more;
   }

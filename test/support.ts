@@ -25,13 +25,28 @@ const START_MS = 20_000;
 const STOP_MS = 20_000; // longer than the drain's 10 s
 const EXCHANGE_MS = 10_000;
 
-/** What runs `script` (a path from the root) under the runtime of this process: [program, …args]. */
-export function runtimeCommand(script: string): [string, ...string[]] {
+export interface Runtime {
+  readonly path: string;
+  readonly kind: "node" | "deno";
+  readonly version: string;
+}
+
+export const thisRuntime: Runtime = {
+  path: process.execPath,
+  kind: isDeno ? "deno" : "node",
+  version: process.versions.deno ?? process.versions.node,
+};
+
+/** What runs `script` (a path from the root) under a runtime: [program, …args]. */
+export function runtimeCommand(
+  script: string,
+  { path, kind, version }: Runtime = thisRuntime,
+): [string, ...string[]] {
   const file = join(root, script);
-  if (isDeno) return [process.execPath, "run", "-A", "--no-check", file];
-  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-  if (major > 22 || (major === 22 && minor >= 18)) return [process.execPath, file];
-  return [process.execPath, "--import", import.meta.resolve("tsx"), file];
+  if (kind === "deno") return [path, "run", "-A", "--no-check", file];
+  const [major = 0, minor = 0] = version.split(".").map(Number);
+  if (major > 22 || (major === 22 && minor >= 18)) return [path, file];
+  return [path, "--import", import.meta.resolve("tsx"), file];
 }
 
 /** The path of a program in PATH or the system folders of daemons; undefined if there is none. */

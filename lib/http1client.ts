@@ -166,7 +166,7 @@ export class ClientConnection {
       while (!this.#paused && this.#handler !== undefined && this.#step(this.#handler));
       this.#reader.keep();
       if (this.#ended && !this.#paused) this.#finishAtEnd();
-      handler?.onReadEnd();
+      (this.#handler ?? handler)?.onReadEnd();
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)));
     }

@@ -172,7 +172,8 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onRequestData(chunk: Buffer): void {
-    if (this.#done) return;
+    // Once an answer is being made up, nobody wants the rest of the request.
+    if (this.#done || this.#errorPage !== undefined) return;
     const connection = this.#connection;
     if (connection === undefined || this.#mayNeedBody(connection)) {
       (this.#body ??= []).push(chunk);
@@ -187,7 +188,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onRequestEnd(trailers: readonly string[]): void {
-    if (this.#done) return;
+    if (this.#done || this.#errorPage !== undefined) return;
     this.#requestDone = true;
     this.#trailers = trailerFields(trailers);
     this.#connection?.end(this.#trailers);
@@ -220,8 +221,9 @@ class Exchange implements RequestHandler, ResponseHandler {
     this.#connection?.pause();
     const original = this.#connection;
     this.#fetchErrorPage(head.status, head.reason, () => {
+      if (original === undefined || this.#connection !== original) return this.#answer502();
       this.#respond(head, head.length);
-      original?.resume();
+      original.resume();
     });
   }
 
@@ -252,6 +254,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     const connection = this.#connection, upstream = this.#upstream;
     if (this.#done || connection === undefined || upstream === undefined) return;
     this.#connection = undefined;
+    if (this.#errorPage !== undefined && !this.#responded) return; // it decides what is answered
     if (this.#responded) {
       this.#logFailure(upstream, error, "cutting the answer short");
       this.#finish();
@@ -272,12 +275,12 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   #unreachable(): void {
-    const page = () => {
-      this.#finish();
-      answer(this.#downstream, this.#head, 502, UNABLE, [], this.#route.headers);
-    };
-    if (errorMapping(this.#route, 502) === undefined) return page();
-    this.#fetchErrorPage(502, reasonPhrase(502), page);
+    this.#fetchErrorPage(502, reasonPhrase(502), () => this.#answer502());
+  }
+
+  #answer502(): void {
+    this.#finish();
+    answer(this.#downstream, this.#head, 502, UNABLE, [], this.#route.headers);
   }
 
   /** Answers with the route's page for `status`, or goes on with `otherwise` if it has none. */

@@ -19,6 +19,9 @@ export interface HeadLimits {
 
 export const HEAD_LIMITS: HeadLimits = { bytes: 64 * 1024, fields: 256 };
 
+/** Options in Connection: each is compared with each field's name later on. */
+const CONNECTION_LIMIT = 256;
+
 /** A body's length in bytes, or one of the next two. */
 export type BodyLength = number;
 export const CHUNKED = -1;
@@ -266,6 +269,9 @@ function readConnectionFields(fields: readonly string[], minor: number): Connect
   }
   if (options !== "") {
     seen.connection = listItems(options);
+    if (seen.connection.length > CONNECTION_LIMIT) {
+      throw new Http1Error(431, `more than ${CONNECTION_LIMIT} Connection options`);
+    }
     if (seen.connection.includes("close")) seen.keepAlive = false;
     else if (minor === 0) seen.keepAlive = seen.connection.includes("keep-alive");
   }

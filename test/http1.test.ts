@@ -431,7 +431,8 @@ test("text made to be slow to judge isn't", () => {
     for (const value of values) {
       const fields = `Host: a\r\n${name}: x${value.repeat(n / value.length)}x\r\n`;
       const head = `GET / HTTP/1.1\r\n${fields}`;
-      const refused = name === "Transfer-Encoding" || name === "Content-Length";
+      const refused = name === "Transfer-Encoding" || name === "Content-Length" ||
+        (name === "Connection" && /\w,/.test(value));
       if (refused) assert.throws(() => parseRequestHead(head, 256), Http1Error);
       else assert.equal(parseRequestHead(head, 256).fields.length, 4);
     }

@@ -104,11 +104,13 @@ function upstreamNames(route: RouteTable["routes"][number]): string[] {
 /** The first signal to stop; a second one doesn't wait. */
 function signalled(): Promise<string> {
   return new Promise((done) => {
-    const signals = ["SIGINT", "SIGTERM"] as const;
-    for (const signal of signals) {
-      process.once(signal, () => {
+    let stopping = false;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      // One listener that tells first from second: Deno 2.9 also calls those added during a signal.
+      process.on(signal, () => {
+        if (stopping) process.exit(1);
+        stopping = true;
         done(signal);
-        for (const again of signals) process.on(again, () => process.exit(1));
       });
     }
   });

@@ -1,198 +1,74 @@
-/** Centauri's options: the one table that flags, variables, `--help` and the README come from. */
+/**
+ * Centauri's options: the one table that flags, variables, `--help` and the README come from.
+ * Columns are two spaces or more apart: name, kind with its choices, range or placeholder, default
+ * (`-` for none), meaning. Needs `options.ts`, `number.ts`, `size.ts`, `time.ts`.
+ */
+import { parseDecimal } from "./number.ts";
 import type { Option } from "./options.ts";
+import { parseSize } from "./size.ts";
+import { parseDuration } from "./time.ts";
 
-export const CENTAURI_OPTIONS: readonly Option[] = [
-  {
-    name: "config-source",
-    group: "Routes",
-    kind: "choice",
-    choices: ["file"],
-    default: "file",
-    help: "Where the routes come from.",
-  },
-  {
-    name: "config",
-    group: "Routes",
-    kind: "string",
-    default: "centauri.conf",
-    value: "file",
-    help: "The route file. Read again on SIGHUP.",
-  },
-  {
-    name: "config-watch",
-    group: "Routes",
-    kind: "boolean",
-    default: "false",
-    help: "Read the route file again whenever it changes, so that nobody needs to send a signal.",
-  },
-  {
-    name: "validate",
-    group: "Routes",
-    kind: "boolean",
-    default: "false",
-    help: "Check everything that a start checks, print what is wrong, and exit with 0 or 1.",
-  },
-  {
-    name: "frontend",
-    group: "Front end",
-    kind: "choice",
-    choices: ["tcp"],
-    default: "tcp",
-    help: "What clients connect to.",
-  },
-  {
-    name: "https-port",
-    group: "Front end",
-    kind: "integer",
-    max: 65535,
-    default: "8443",
-    help: "Port for HTTPS, on all interfaces; 0 lets the system choose.",
-  },
-  {
-    name: "http-port",
-    group: "Front end",
-    kind: "integer",
-    max: 65535,
-    default: "8080",
-    help: "Port for plain HTTP, which is redirected to HTTPS; 0 lets the system choose.",
-  },
-  {
-    name: "http-redirect-port",
-    group: "Front end",
-    kind: "integer",
-    min: 1,
-    max: 65535,
-    default: "443",
-    help: "The port that clients reach HTTPS on. Redirects name it unless it is 443.",
-  },
-  {
-    name: "trusted-downstreams",
-    group: "Front end",
-    kind: "string",
-    default: "",
-    value: "networks",
-    help: "Networks (CIDR, comma separated) whose X-Forwarded fields are kept and added to.",
-  },
-  {
-    name: "certificate-store-type",
-    group: "Certificates",
-    kind: "choice",
-    choices: ["json"],
-    default: "json",
-    help: "How certificates are kept.",
-  },
-  {
-    name: "certificate-store",
-    group: "Certificates",
-    kind: "string",
-    default: "certs.json",
-    value: "file",
-    help: "The file that certificates and their keys are kept in; made with mode 0600.",
-  },
-  {
-    name: "certificate-providers",
-    group: "Certificates",
-    kind: "list",
-    default: "lego selfsigned",
-    value: "names",
-    help: "Where a certificate may come from, the best first: lego (what ACME obtained and the " +
-      "store has), selfsigned.",
-  },
-  {
-    name: "handshake-timeout",
-    group: "Timeouts and limits",
-    kind: "duration",
-    min: 1,
-    default: "10s",
-    help: "From the connection to the end of the TLS handshake.",
-  },
-  {
-    name: "header-timeout",
-    group: "Timeouts and limits",
-    kind: "duration",
-    min: 1,
-    default: "10s",
-    help: "For a whole request head.",
-  },
-  {
-    name: "idle-timeout",
-    group: "Timeouts and limits",
-    kind: "duration",
-    min: 1,
-    default: "3m",
-    help: "How long a connection is kept open without a request.",
-  },
-  {
-    name: "stall-timeout",
-    group: "Timeouts and limits",
-    kind: "duration",
-    min: 1,
-    default: "1m",
-    help: "How long a client may neither send the body it owes nor take what it is sent.",
-  },
-  {
-    name: "connect-timeout",
-    group: "Timeouts and limits",
-    kind: "duration",
-    min: 1,
-    default: "5s",
-    help: "To reach an upstream, all its addresses together.",
-  },
-  {
-    name: "shutdown-timeout",
-    group: "Timeouts and limits",
-    kind: "duration",
-    default: "10s",
-    help: "How long requests in flight may go on after SIGTERM or SIGINT.",
-  },
-  {
-    name: "max-head-size",
-    group: "Timeouts and limits",
-    kind: "size",
-    min: 1024,
-    max: 1024 * 1024,
-    default: "64KiB",
-    help: "A request's head: its first line and all fields.",
-  },
-  {
-    name: "max-head-fields",
-    group: "Timeouts and limits",
-    kind: "integer",
-    min: 1,
-    max: 10_000,
-    default: "256",
-    help: "Fields in a request's head.",
-  },
-  {
-    name: "max-connections",
-    group: "Timeouts and limits",
-    kind: "integer",
-    min: 1,
-    default: "10000",
-    help: "Connections of clients in all; further ones are closed at once.",
-  },
-  {
-    name: "log.level",
-    group: "Log",
-    kind: "choice",
-    choices: ["debug", "info", "warn", "error"],
-    default: "info",
-    help: "The least severe level that is logged. What clients do wrong is debug.",
-  },
-  {
-    name: "log.format",
-    group: "Log",
-    kind: "choice",
-    choices: ["text", "json"],
-    default: "text",
-    help: "One line an event, to standard output.",
-  },
-  {
-    name: "help",
-    variable: "",
-    group: "Help",
-    kind: "boolean",
-    default: "false",
-    help: "Print this and exit.",
-  },
-];
+export const CENTAURI_OPTIONS: readonly Option[] = optionTable(`
+Routes
+  config-source           choice file        file            Where the routes come from.
+  config                  string file        centauri.conf   The route file; SIGHUP reads it again.
+  config-watch            boolean            false           Read the route file whenever it changes.
+  validate                boolean            false           Do a start's checks, exit with 0 or 1.
+Front end
+  frontend                choice tcp         tcp             What clients connect to.
+  https-port              integer 0..65535   8443            For HTTPS; 0 lets the system choose.
+  http-port               integer 0..65535   8080            For redirects to HTTPS; 0 as above.
+  http-redirect-port      integer 1..65535   443             Where clients reach HTTPS, for redirects.
+  trusted-downstreams     string networks    -               CIDRs whose X-Forwarded fields are kept.
+Certificates
+  certificate-store-type  choice json        json            How certificates are kept.
+  certificate-store       string file        certs.json      Certificates and their keys, mode 0600.
+  certificate-providers   list names         lego selfsigned  Where they may come from, the best first.
+Timeouts
+  handshake-timeout       duration 1ms..     10s             From connecting to the handshake's end.
+  header-timeout          duration 1ms..     10s             For the whole head of a request.
+  idle-timeout            duration 1ms..     3m              For a connection without a request.
+  stall-timeout           duration 1ms..     1m              For a client that neither sends nor takes.
+  connect-timeout         duration 1ms..     5s              To reach an upstream, by any address.
+  shutdown-timeout        duration 0s..      10s             For requests in flight, after SIGTERM.
+Limits
+  max-head-size           size 1KiB..1MiB    64KiB           Of a request's head.
+  max-head-fields         integer 1..10000   256             In a request's head.
+  max-connections         integer 1..        10000           Of clients; further ones are closed.
+Log
+  log.level               choice debug|info|warn|error  info            Clients' faults are debug.
+  log.format              choice text|json   text            One line an event, to standard output.
+Help
+  help                    boolean            false           Print this and exit.
+`);
+
+/** The rows of such a text; throws on one that isn't of the form. */
+export function optionTable(text: string): Option[] {
+  const options: Option[] = [];
+  let group = "";
+  for (const line of text.trim().split("\n")) {
+    const [name, kinds, fallback, help] = line.trim().split(/ {2,}/);
+    if (!line.startsWith(" ")) group = line;
+    else if (help === undefined) throw new TypeError(`not an option: ${line}`);
+    else {
+      const [kind, detail] = kinds.split(" ") as [Option["kind"], string | undefined];
+      const row = { name, group, kind, default: fallback === "-" ? "" : fallback, help };
+      options.push({
+        ...row,
+        ...name === "help" ? { variable: "" } : {},
+        ...details(kind, detail),
+      });
+    }
+  }
+  return options;
+}
+
+/** What the kind's second word says: choices, a range, or what stands for the value. */
+function details(kind: Option["kind"], text: string | undefined): Partial<Option> {
+  if (text === undefined) return {};
+  if (kind === "choice") return { choices: text.split("|") };
+  if (kind === "string" || kind === "list") return { value: text };
+  const parse = kind === "duration" ? parseDuration : kind === "size" ? parseSize : parseDecimal;
+  const [min, max] = text.split("..").map((bound) => parse(bound));
+  return { ...min === undefined ? {} : { min }, ...max === undefined ? {} : { max } };
+}

@@ -25,6 +25,11 @@ const START_MS = 20_000;
 const STOP_MS = 20_000; // longer than the drain's 10 s
 const EXCHANGE_MS = 10_000;
 
+/** Where clean-up is left: a test's context, or `{ after }` of node:test for a whole file. */
+export interface Scope {
+  after(clean: () => unknown): void;
+}
+
 export interface Runtime {
   readonly path: string;
   readonly kind: "node" | "deno";
@@ -67,7 +72,7 @@ export function needProgram(t: TestContext, name: string): boolean {
 }
 
 /** A new folder that is removed, with what is in it, after the test. */
-export async function temporaryFolder(t: TestContext): Promise<string> {
+export async function temporaryFolder(t: Scope): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "centauri-test-"));
   t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
   return folder;
@@ -96,7 +101,7 @@ export interface Centauri {
 
 /** Starts `centauri.ts` on free ports with JSON logs; rejects with its output if it doesn't listen. */
 export async function startCentauri(
-  t: TestContext,
+  t: Scope,
   options: { routes: string; args?: readonly string[]; env?: Readonly<Record<string, string>> },
 ): Promise<Centauri> {
   const folder = await temporaryFolder(t);
@@ -207,7 +212,7 @@ function parseLog(line: string): LogRecord {
 
 /** A server of raw bytes on 127.0.0.1; its sockets stay half-open until it ends them itself. */
 export async function startRawUpstream(
-  t: TestContext,
+  t: Scope,
   onConnection: (socket: net.Socket) => void,
 ): Promise<{ port: number; close: () => Promise<void> }> {
   const sockets = new Set<net.Socket>();

@@ -2,12 +2,11 @@
  * Answers that the proxy gives itself: the built-in pages, and a route's `on_error` pages, fetched
  * from the upstream that the route names.
  *
- * Needs `upstream.ts`, `http1client.ts`, `clock.ts`.
+ * Needs `upstream.ts`, `http1client.ts`, `rewrite.ts`.
  */
 import { Buffer } from "node:buffer";
-import type { Clock, Expiring } from "./clock.ts";
 import type { Downstream } from "./exchange.ts";
-import { formatRequestHead, type RequestHead, type ResponseHead } from "./http1.ts";
+import { fieldValue, formatRequestHead, type RequestHead, type ResponseHead } from "./http1.ts";
 import type { ClientConnection, ResponseHandler } from "./http1client.ts";
 import { applyRules } from "./rewrite.ts";
 import type { HeaderRule, Upstream } from "./routes.ts";
@@ -37,15 +36,10 @@ export function reasonPhrase(status: number): string {
   return REASONS.get(status) ?? "";
 }
 
-/** `detail` is markup: nothing that a client sent belongs in it. */
-function builtInPage(title: string, detail: string): Buffer {
-  return Buffer.from(
-    `<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>${title}</title></head>\n` +
-      `<body>\n<h1>${title}</h1>\n<p>${detail}</p>\n</body>\n</html>\n`,
-  );
-}
-
-/** Answers with the built-in page, which for 502 is Go's; `extra` fields come first. */
+/**
+ * Answers with the built-in page, which for 502 says what Go's does; `extra` fields come first.
+ * `detail` is markup: nothing that a client sent belongs in it.
+ */
 export function answer(
   downstream: Downstream,
   head: { readonly method: string },
@@ -54,11 +48,15 @@ export function answer(
   extra: readonly string[] = [],
   rules: readonly HeaderRule[] = [],
 ): undefined {
-  const body = builtInPage(reasonPhrase(status), detail);
+  const title = reasonPhrase(status);
+  const body = Buffer.from(
+    `<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>${title}</title></head>\n` +
+      `<body>\n<h1>${title}</h1>\n<p>${detail}</p>\n</body>\n</html>\n`,
+  );
   const withBody = head.method !== "HEAD";
   const type = ["Content-Type", "text/html; charset=utf-8", "Content-Length", `${body.length}`];
   const fields = applyRules(["Date", new Date().toUTCString(), ...extra, ...type], rules);
-  downstream.respond(status, reasonPhrase(status), fields, withBody ? body.length : 0);
+  downstream.respond(status, title, fields, withBody ? body.length : 0);
   if (withBody) downstream.write(body);
   downstream.end([]);
 }
@@ -78,109 +76,77 @@ export function redirect(
 
 export const UNABLE = "The server was unable to complete your request. Please try again later.";
 
+/** A route's own error page: where it is, its path and query, and the X-Forwarded fields. */
 export interface PageRequest {
   readonly upstream: Upstream;
-  /** Path and query. */
   readonly target: string;
-  /** The X-Forwarded fields. */
   readonly fields: readonly string[];
 }
 
-/**
- * Fetches a page by GET and follows redirects within plain HTTP. Calls `onPage` with the head and
- * the connection, whose handler must now take over, and `onNone` when there is no page or when
- * the time for all of it, body included, is up. Nothing is called after `close`.
- */
-export class ErrorPage implements ResponseHandler, Expiring {
-  deadline: number;
-  readonly #pools: UpstreamPools;
-  readonly #clock: Clock;
-  readonly #request: PageRequest;
-  readonly #onPage: (head: ResponseHead, connection: ClientConnection) => void;
-  readonly #onNone: (error: Error) => void;
-  #connection: ClientConnection | undefined;
-  #url: URL;
-  #redirects = 0;
-  #closed = false;
+export interface PageEvents {
+  /** The page's head, and its connection, of which the body must be taken over with handOver. */
+  onPage(head: ResponseHead, connection: ClientConnection): void;
+  /** There is no page; or, later, the time is up before its body was complete. */
+  onNone(error: Error): void;
+}
 
-  constructor(
-    pools: UpstreamPools,
-    clock: Clock,
-    request: PageRequest,
-    onPage: (head: ResponseHead, connection: ClientConnection) => void,
-    onNone: (error: Error) => void,
-  ) {
-    this.#pools = pools;
-    this.#clock = clock;
-    this.#request = request;
-    this.#onPage = onPage;
-    this.#onNone = onNone;
-    this.#url = new URL(`http://${request.upstream.name}/`);
-    this.deadline = clock.now + PAGE_TIMEOUT;
-    clock.add(this);
-    this.#get(request.upstream, request.target);
-  }
-
-  close(): void {
-    this.#closed = true;
-    this.#clock.delete(this);
-    this.#connection?.destroy();
-  }
-
-  #get(upstream: Upstream, target: string): void {
-    const host = upstream.port === 80 ? upstream.name.replace(/:80$/, "") : upstream.name;
-    const head = formatRequestHead("GET", target, ["Host", host, ...this.#request.fields]);
-    this.#pools.connect(upstream).then((connection) => {
-      if (this.#closed) return this.#pools.giveBack(upstream, connection);
-      this.#connection = connection;
-      connection.send("GET", head, 0, this);
-    }).catch((error: Error) => this.#fail(error));
-  }
-
-  onInformational(): void {}
-
-  onResponse(head: ResponseHead): void {
-    const connection = this.#connection;
-    if (connection === undefined) return;
-    const location = head.status >= 300 && head.status < 400
-      ? head.fields.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "location")
-      : -1;
-    this.#connection = undefined;
-    if (location < 0) return this.#onPage(head, connection);
-    connection.destroy();
-    this.#redirect(head.fields[location + 1]);
-  }
-
-  #redirect(location: string): void {
-    const url = URL.canParse(location, this.#url) ? new URL(location, this.#url) : undefined;
-    const to = url?.protocol === "http:" ? splitHostPort(url.host) : undefined;
-    if (url === undefined || to === undefined || ++this.#redirects > REDIRECT_LIMIT) {
-      return this.#fail(new Error("the error page redirects to where it can't be fetched"));
+/** GETs a page, following redirects within plain HTTP; returns what ends it without an event. */
+export function fetchErrorPage(
+  pools: UpstreamPools,
+  request: PageRequest,
+  events: PageEvents,
+): () => void {
+  let connection: ClientConnection | undefined;
+  let base = new URL(`http://${request.upstream.name}/`);
+  let redirects = 0;
+  let closed = false;
+  const late = new Error(`the error page took longer than ${PAGE_TIMEOUT / 1000} s`);
+  const timer = setTimeout(() => fail(late), PAGE_TIMEOUT);
+  const close = () => {
+    closed = true;
+    clearTimeout(timer);
+    connection?.destroy();
+  };
+  const fail = (error: Error) => {
+    if (closed) return;
+    close();
+    events.onNone(error);
+  };
+  const get = (upstream: Upstream, target: string) => {
+    const head = formatRequestHead("GET", target, ["Host", base.host, ...request.fields]);
+    pools.connectOnce(upstream).then((opened) => {
+      if (closed) return opened.destroy();
+      connection = opened;
+      opened.send("GET", head, 0, handler);
+    }).catch(fail);
+  };
+  const follow = (location: string) => {
+    if (URL.canParse(location, base)) base = new URL(location, base);
+    const to = base.protocol === "http:" ? splitHostPort(base.host) : undefined;
+    if (to === undefined || ++redirects > REDIRECT_LIMIT) {
+      return fail(new Error("the error page redirects to where it can't be fetched"));
     }
-    this.#url = url;
-    const port = to.port ?? 80;
-    this.#get(
-      { host: to.host, port, name: url.host + (url.port === "" ? ":80" : "") },
-      url.pathname + url.search,
-    );
-  }
-
-  onResponseData(): void {}
-  onResponseEnd(): void {}
-  onReadEnd(): void {}
-  onRequestDrain(): void {}
-
-  onFailed(error: Error): void {
-    this.#fail(error);
-  }
-
-  onDeadline(): void {
-    this.#fail(new Error(`the error page took longer than ${PAGE_TIMEOUT / 1000} s`));
-  }
-
-  #fail(error: Error): void {
-    if (this.#closed) return;
-    this.close();
-    this.#onNone(error);
-  }
+    get({ host: to.host, port: to.port ?? 80, name: base.host }, base.pathname + base.search);
+  };
+  const nothing = () => {};
+  const handler: ResponseHandler = {
+    onInformational: nothing,
+    onResponse: (head) => {
+      const location = head.status >= 300 && head.status < 400
+        ? fieldValue(head.fields, "location")
+        : undefined;
+      const opened = connection;
+      connection = undefined;
+      if (opened !== undefined && location === undefined) return events.onPage(head, opened);
+      opened?.destroy();
+      follow(location ?? "");
+    },
+    onResponseData: nothing,
+    onResponseEnd: nothing,
+    onReadEnd: nothing,
+    onRequestDrain: nothing,
+    onFailed: fail,
+  };
+  get(request.upstream, request.target);
+  return close;
 }

@@ -320,6 +320,14 @@ export function parseFields(text: string, pos: number, maxFields: number): strin
   return fields;
 }
 
+/** The first value of a field, by its lower-case name. */
+export function fieldValue(fields: readonly string[], lower: string): string | undefined {
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i].toLowerCase() === lower) return fields[i + 1];
+  }
+  return undefined;
+}
+
 /** `request-line CRLF *( field-line CRLF ) CRLF` */
 export function formatRequestHead(
   method: string,

@@ -8,9 +8,9 @@
 import type { Buffer } from "node:buffer";
 import { parseHost } from "./addr.ts";
 import type { Clock } from "./clock.ts";
-import { answer, ErrorPage, reasonPhrase, redirect, UNABLE } from "./errorpage.ts";
+import { answer, fetchErrorPage, reasonPhrase, redirect, UNABLE } from "./errorpage.ts";
 import type { Client, Downstream, JudgedHost, RequestHandler } from "./exchange.ts";
-import { formatRequestHead, type RequestHead, type ResponseHead } from "./http1.ts";
+import { fieldValue, formatRequestHead, type RequestHead, type ResponseHead } from "./http1.ts";
 import type { ClientConnection, ResponseHandler } from "./http1client.ts";
 import type { Logger } from "./log.ts";
 import { parseDecimal } from "./number.ts";
@@ -59,7 +59,8 @@ export class Proxy {
       return redirect(downstream, head, route.domains[0], this.options.redirectPort);
     }
     if (head.method === "OPTIONS" || head.method === "TRACE") {
-      const forwards = maxForwards(head);
+      // RFC 9110 section 7.6.2: whoever gets 0 is the one that was meant.
+      const forwards = parseDecimal(fieldValue(head.fields, "max-forwards") ?? "");
       if (forwards === 0) return answer(downstream, head, head.method === "TRACE" ? 405 : 200, "");
       if (forwards !== undefined) head = withMaxForwards(head, forwards - 1);
     }
@@ -80,14 +81,7 @@ function judgeHost(client: Client, authority: string): JudgedHost | undefined {
   return client.judged = { authority, name, covered };
 }
 
-/** RFC 9110 section 7.6.2 */
-function maxForwards(head: RequestHead): number | undefined {
-  const at = head.fields.findIndex((name, i) =>
-    i % 2 === 0 && name.toLowerCase() === "max-forwards"
-  );
-  return at < 0 ? undefined : parseDecimal(head.fields[at + 1]);
-}
-
+/** The head with one less in Max-Forwards. */
 function withMaxForwards(head: RequestHead, value: number): RequestHead {
   const fields = head.fields.map((text, i) =>
     i % 2 === 1 && head.fields[i - 1].toLowerCase() === "max-forwards" ? `${value}` : text
@@ -104,7 +98,8 @@ class Exchange implements RequestHandler, ResponseHandler {
   readonly #fields: string[];
   #upstream: Upstream | undefined;
   #connection: ClientConnection | undefined;
-  #errorPage: ErrorPage | undefined;
+  /** Set while an error page is fetched or passed on. */
+  #endErrorPage: (() => void) | undefined;
   /** Upstreams that couldn't be reached. */
   #tried: Upstream[] = [];
   /** After a pooled connection that had died, only a new one will do. */
@@ -173,7 +168,7 @@ class Exchange implements RequestHandler, ResponseHandler {
 
   onRequestData(chunk: Buffer): void {
     // Once an answer is being made up, nobody wants the rest of the request.
-    if (this.#done || this.#errorPage !== undefined) return;
+    if (this.#done || this.#endErrorPage !== undefined) return;
     const connection = this.#connection;
     if (connection === undefined || this.#mayNeedBody(connection)) {
       (this.#body ??= []).push(chunk);
@@ -188,7 +183,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onRequestEnd(trailers: readonly string[]): void {
-    if (this.#done || this.#errorPage !== undefined) return;
+    if (this.#done || this.#endErrorPage !== undefined) return;
     this.#requestDone = true;
     this.#trailers = trailerFields(trailers);
     this.#connection?.end(this.#trailers);
@@ -254,7 +249,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     const connection = this.#connection, upstream = this.#upstream;
     if (this.#done || connection === undefined || upstream === undefined) return;
     this.#connection = undefined;
-    if (this.#errorPage !== undefined && !this.#responded) return; // it decides what is answered
+    if (this.#endErrorPage !== undefined && !this.#responded) return; // it decides what is answered
     if (this.#responded) {
       this.#logFailure(upstream, error, "cutting the answer short");
       this.#finish();
@@ -285,38 +280,38 @@ class Exchange implements RequestHandler, ResponseHandler {
 
   /** Answers with the route's page for `status`, or goes on with `otherwise` if it has none. */
   #fetchErrorPage(status: number, reason: string, otherwise: () => void): void {
-    const { pools, clock, log } = this.#options;
+    const { pools } = this.#options;
     const mapping = errorMapping(this.#route, status);
     if (mapping === undefined) return otherwise();
     const original = this.#connection;
     const forwarded = this.#fields.filter((_, i) => /^x-forwarded-/i.test(this.#fields[i & ~1]));
     const target = mapping.target ?? (this.#head.target === "*" ? "/" : this.#head.target);
     const request = { upstream: mapping.upstream, target, fields: forwarded };
-    this.#errorPage = new ErrorPage(pools, clock, request, (page, connection) => {
-      original?.destroy();
-      this.#connection = connection;
-      this.#upstream = mapping.upstream;
-      connection.handOver(this);
-      const bodiless = this.#head.method === "HEAD";
-      this.#respond({ ...page, status, reason }, bodiless ? 0 : page.length);
-      if (!bodiless) return;
-      connection.destroy();
-      this.onResponseEnd([]);
-    }, (error) => {
-      if (this.#done) return;
-      const route = this.#route.domains[0];
-      const say = pools.isNews(mapping.upstream) ? log.warn : log.debug;
-      say("error page failed", { route, upstream: mapping.upstream.name, status, error });
-      if (!this.#responded) return otherwise();
-      this.#connection?.destroy();
-      this.#finish();
-      this.#downstream.abort();
+    this.#endErrorPage = fetchErrorPage(pools, request, {
+      onPage: (page, connection) => {
+        original?.destroy();
+        this.#connection = connection;
+        this.#upstream = mapping.upstream;
+        connection.handOver(this);
+        const bodiless = this.#head.method === "HEAD";
+        this.#respond({ ...page, status, reason }, bodiless ? 0 : page.length);
+        if (!bodiless) return;
+        connection.destroy();
+        this.onResponseEnd([]);
+      },
+      onNone: (error) => {
+        this.#logFailure(mapping.upstream, error, `its page for ${status} isn't shown`);
+        if (!this.#responded) return otherwise();
+        this.#connection?.destroy();
+        this.#finish();
+        this.#downstream.abort();
+      },
     });
   }
 
   #finish(): void {
     this.#done = true;
     this.#body = this.#connection = undefined;
-    this.#errorPage?.close();
+    this.#endErrorPage?.();
   }
 }

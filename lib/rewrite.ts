@@ -4,7 +4,14 @@
  * Everything else keeps its bytes, case, order and duplicates. Pure; needs `http1.ts`.
  */
 import type { Client } from "./exchange.ts";
-import { CHUNKED, lengths, listItems, type RequestHead, type ResponseHead } from "./http1.ts";
+import {
+  CHUNKED,
+  fieldValue,
+  lengths,
+  listItems,
+  type RequestHead,
+  type ResponseHead,
+} from "./http1.ts";
 import type { HeaderRule } from "./routes.ts";
 
 /** What happens to a field of a request, by lower-case name; others pass unless Connection says. */
@@ -119,15 +126,9 @@ function requestAction(name: string, connection: readonly string[]): number | un
 function pushConnectionFields(head: RequestHead, out: string[]): void {
   if (head.upgrade !== undefined && !listItems(head.upgrade).includes("h2c")) {
     out.push("Connection", "Upgrade", "Upgrade", head.upgrade);
-  } else if (head.connection.includes("te") && acceptsTrailers(head.fields)) {
+  } else if (listItems(fieldValue(head.fields, "te") ?? "").includes("trailers")) {
     out.push("Connection", "TE", "TE", "trailers");
   }
-}
-
-function acceptsTrailers(fields: readonly string[]): boolean {
-  return fields.some((name, i) =>
-    i % 2 === 0 && name.toLowerCase() === "te" && listItems(fields[i + 1]).includes("trailers")
-  );
 }
 
 /** The fields of an answer as the client gets them, with the route's rules applied. */

@@ -73,8 +73,16 @@ export class UpstreamPools implements Expiring {
   }
 
   /** A new connection; rejects, and remembers the failure, when no address could be reached. */
-  async connect(upstream: Upstream): Promise<ClientConnection> {
-    const pool = this.#pool(upstream.name);
+  connect(upstream: Upstream): Promise<ClientConnection> {
+    return this.#connect(upstream, this.#pool(upstream.name));
+  }
+
+  /** A connection for one request, of which nothing is remembered. */
+  connectOnce(upstream: Upstream): Promise<ClientConnection> {
+    return this.#connect(upstream, newPool(true));
+  }
+
+  async #connect(upstream: Upstream, pool: Pool): Promise<ClientConnection> {
     const start = performance.now();
     try {
       const addresses = await this.#within(resolve(upstream.host));
@@ -149,7 +157,7 @@ export class UpstreamPools implements Expiring {
   #pool(name: string): Pool {
     let pool = this.#pools.get(name);
     if (pool === undefined) {
-      this.#pools.set(name, pool = { idle: [], failedUntil: 0, quietUntil: 0, retired: false });
+      this.#pools.set(name, pool = newPool(false));
     }
     return pool;
   }
@@ -203,6 +211,10 @@ function connectReading(
   }
   const callback = (count: number) => read(buffer.subarray(0, count));
   return net.connect({ ...options, onread: { buffer, callback } });
+}
+
+function newPool(retired: boolean): Pool {
+  return { idle: [], failedUntil: 0, quietUntil: 0, retired };
 }
 
 /** All addresses of a name, in the system's order; an address is itself. */

@@ -26,7 +26,8 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
   ]],
   ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
   ["Small tools", [
-    ...["options", "log", "addr", "file", "clock", "time", "size", "number", "nearest"],
+    ...["options", "log", "addr", "file", "clock", "bufferpool", "time", "size", "number"],
+    "nearest",
   ]],
 ];
 

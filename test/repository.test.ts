@@ -11,7 +11,10 @@ import { root } from "./support.ts";
  * from files before it in its own: so there are no cycles.
  */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
-  base: ["number", "nearest", "addr", "size", "time", "clock", "file", "log", "options"],
+  base: [
+    ...["number", "nearest", "addr", "size", "time", "clock", "bufferpool", "file", "log"],
+    "options",
+  ],
   codecs: ["http1", "http1reader", "clienthello", "der", "x509", "routes"],
   clients: ["http1client", "upstream", "store"],
   policy: [

@@ -1,0 +1,70 @@
+/**
+ * Writes a file so that readers and crashes find the old content or the new, never half of it
+ * (POSIX rename). The new file belongs to the user who writes. Of two writers the last one wins.
+ */
+import { randomBytes } from "node:crypto";
+import { open, readlink, realpath, rename, rm } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join } from "node:path";
+
+const MAX_LINKS = 40; // symbolic links one after another: as many as Linux follows
+
+type Data = string | Uint8Array;
+/** A bind-mounted single file can't be replaced; nor any in a folder that is not writable. */
+const REFUSALS = ["EBUSY", "EACCES", "EPERM", "EROFS"];
+
+/**
+ * Replaces `path`, or the file that a symbolic link there leads to, by one of `mode` whatever the
+ * umask. Where only the file itself may be changed it is written in place and keeps its mode;
+ * `inPlace` is true then. Rejects with the system's error, and leaves no other file behind.
+ */
+export async function writeFileAtomic(
+  path: string,
+  data: Data,
+  { mode = 0o600 }: { mode?: number } = {},
+): Promise<{ inPlace: boolean }> {
+  const target = await followLinks(path);
+  const name = `.${basename(target).slice(0, 40)}.${randomBytes(12).toString("hex")}.tmp`;
+  const temporary = join(dirname(target), name);
+  try {
+    await write(temporary, "wx", data, mode);
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {}); // the first error is the one to report
+    if (!REFUSALS.includes(codeOf(error))) throw error;
+    await write(target, "w", data, mode);
+    return { inPlace: true };
+  }
+  await syncFolder(dirname(target));
+  return { inPlace: false };
+}
+
+/** The path itself or where its links end, even if nothing is there yet. */
+async function followLinks(path: string, links = 0): Promise<string> {
+  if (links > MAX_LINKS) throw new Error(`${path}: more than ${MAX_LINKS} symbolic links`);
+  const folder = await realpath(dirname(path));
+  const here = join(folder, basename(path));
+  const link = await readlink(here).catch((error) => {
+    if (!["EINVAL", "ENOENT"].includes(codeOf(error))) throw error; // no link, nothing there
+  });
+  return link ? followLinks(isAbsolute(link) ? link : `${folder}/${link}`, links + 1) : here;
+}
+
+async function write(path: string, flags: string, data: Data, mode: number): Promise<void> {
+  const file = await open(path, flags, mode);
+  try {
+    if (flags === "wx") await file.chmod(mode); // open() lets the umask take bits away
+    await file.writeFile(data);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** For a power cut. Works with Node 20 to 26 and Deno 2.9 on Linux; elsewhere it needn't. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r").catch(() => undefined);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
+}
+
+const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code);

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { lstat, mkdir, open, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+import { writeFileAtomic } from "../lib/file.ts";
+import { needProgram, root, run, runtimeCommand, temporaryFolder } from "./support.ts";
+
+const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o777;
+
+test("writeFileAtomic() makes a file that only its owner can read", async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, "new");
+  assert.deepEqual(await writeFileAtomic(path, "text é"), { inPlace: false });
+  assert.equal(await readFile(path, "utf8"), "text é");
+  assert.equal(await modeOf(path), 0o600);
+  assert.deepEqual(await readdir(folder), ["new"]);
+});
+
+test("writeFileAtomic() gives the mode that is asked for, whatever the umask", async (t) => {
+  const path = join(await temporaryFolder(t), "new");
+  const umask = process.umask(0o077);
+  t.after(() => process.umask(umask));
+  await writeFileAtomic(path, Buffer.from([0, 255]), { mode: 0o664 });
+  assert.equal(await modeOf(path), 0o664);
+  assert.deepEqual(await readFile(path), Buffer.from([0, 255]));
+});
+
+test("writeFileAtomic() leaves the old file to those who have it open", async (t) => {
+  const path = join(await temporaryFolder(t), "file");
+  await writeFile(path, "old and longer", { mode: 0o644 });
+  const reader = await open(path, "r");
+  t.after(() => reader.close());
+  await writeFileAtomic(path, "new");
+  assert.equal(await reader.readFile("utf8"), "old and longer");
+  assert.equal(await readFile(path, "utf8"), "new");
+  assert.equal(await modeOf(path), 0o600);
+});
+
+test("writeFileAtomic() replaces what a chain of links leads to", async (t) => {
+  const folder = await temporaryFolder(t);
+  await mkdir(join(folder, "data/deep"), { recursive: true });
+  await writeFile(join(folder, "data/file"), "old");
+  await symlink("../file", join(folder, "data/deep/relative"));
+  await symlink(join(folder, "data/deep/relative"), join(folder, "absolute"));
+  await symlink("data/deep", join(folder, "short")); // short/.. is data, not this folder
+  await symlink("short/../file", join(folder, "crooked"));
+  for (const name of ["absolute", "data/deep/relative", "crooked"]) {
+    await writeFileAtomic(join(folder, name), name);
+    assert.equal(await readFile(join(folder, "data/file"), "utf8"), name);
+  }
+  for (const name of ["absolute", "data/deep/relative", "crooked", "short"]) {
+    assert.ok((await lstat(join(folder, name))).isSymbolicLink(), name);
+  }
+  assert.deepEqual((await readdir(folder)).sort(), ["absolute", "crooked", "data", "short"]);
+  assert.deepEqual((await readdir(join(folder, "data"))).sort(), ["deep", "file"]);
+});
+
+test("writeFileAtomic() makes the file that a dangling link leads to", async (t) => {
+  const folder = await temporaryFolder(t);
+  await symlink("not-yet", join(folder, "link"));
+  await writeFileAtomic(join(folder, "link"), "text");
+  assert.equal(await readFile(join(folder, "not-yet"), "utf8"), "text");
+});
+
+test("writeFileAtomic() refuses a loop of links", async (t) => {
+  const folder = await temporaryFolder(t);
+  await symlink("b", join(folder, "a"));
+  await symlink("a", join(folder, "b"));
+  await assert.rejects(writeFileAtomic(join(folder, "a"), "text"), /symbolic links/);
+});
+
+test("writeFileAtomic() leaves no temporary file behind when it fails", async (t) => {
+  const folder = await temporaryFolder(t);
+  await mkdir(join(folder, "taken"));
+  await assert.rejects(writeFileAtomic(join(folder, "taken"), "text"), { code: "EISDIR" });
+  assert.deepEqual(await readdir(folder), ["taken"]);
+  await assert.rejects(writeFileAtomic(join(folder, "none/file"), "text"), { code: "ENOENT" });
+});
+
+test("writeFileAtomic() never mixes what several write at once", async (t) => {
+  const folder = await temporaryFolder(t);
+  const texts = Array.from({ length: 20 }, (_, i) => String(i % 10).repeat(10_000 + i));
+  await Promise.all(texts.map((text) => writeFileAtomic(join(folder, "file"), text)));
+  assert.ok(texts.includes(await readFile(join(folder, "file"), "utf8")));
+  assert.deepEqual(await readdir(folder), ["file"]);
+});
+
+// Within a mount namespace of its own: what a container does to a single file, then to its folder.
+const MOUNT = `
+  mount --bind inside inside && mount --bind outside inside/file || exit 77
+  "$@" busy || exit
+  mount -o remount,bind,ro inside || exit 77
+  "$@" "read-only"
+`;
+
+test("writeFileAtomic() writes in place what can't be replaced", async (t) => {
+  if (!needProgram(t, "unshare")) return;
+  const folder = await temporaryFolder(t);
+  await mkdir(join(folder, "inside"));
+  await writeFile(join(folder, "outside"), "old and longer than the new", { mode: 0o640 });
+  await writeFile(join(folder, "inside/file"), "hidden by the mount");
+  const script = join(folder, "write.mjs");
+  const module = JSON.stringify(pathToFileURL(join(root, "lib/file.ts")).href);
+  await writeFile(
+    script,
+    `import { writeFileAtomic } from ${module};
+    import { readFileSync } from "node:fs";
+    import process from "node:process";
+    const { inPlace } = await writeFileAtomic("inside/file", process.argv[2]);
+    console.log(inPlace, readFileSync("inside/file", "utf8"));`,
+  );
+  const command = runtimeCommand("lib/file.ts").with(-1, script);
+  const args = ["--map-root-user", "--mount", "sh", "-c", MOUNT, "sh", ...command];
+  const { code, stdout, stderr } = await run("unshare", args, { cwd: folder });
+  if (code === 77 || stderr.startsWith("unshare:")) return t.skip(`no mounts here: ${stderr}`);
+  assert.equal(stdout, "true busy\ntrue read-only\n", stderr);
+  assert.equal(code, 0);
+  assert.equal(await readFile(join(folder, "outside"), "utf8"), "read-only");
+  assert.equal(await modeOf(join(folder, "outside")), 0o640);
+  assert.deepEqual(await readdir(join(folder, "inside")), ["file"]);
+});

@@ -235,7 +235,10 @@ class Handshake implements Connection, Expiring {
     socket.on("close", () => this.#leave());
   }
 
-  drain(): void {}
+  /** No request would be read any more, and somebody who says nothing would hold up the end. */
+  drain(): void {
+    this.destroy();
+  }
 
   destroy(): void {
     this.#socket.destroy();
@@ -289,14 +292,14 @@ class Handshake implements Connection, Expiring {
       secureContext: certificate.context,
       ALPNProtocols: ALPN_PROTOCOLS,
     });
-    const onError = (error: Error) => {
-      this.#events.onRefused(error.message, hello.serverName);
+    const onFailed = (error?: Error) => {
+      this.#events.onRefused(error?.message ?? "the client left", hello.serverName);
       socket.destroy();
     };
-    secure.on("error", onError);
+    secure.on("error", onFailed).on("end", onFailed);
     secure.once("secure", () => {
       this.#clock.delete(this);
-      secure.off("error", onError);
+      secure.off("error", onFailed).off("end", onFailed);
       this.#events.onSecure(secure, hello, certificate.names);
     });
   }

@@ -1,0 +1,340 @@
+/** Names, addresses and authorities: what each function of lib/addr.ts makes of a text. */
+
+/** One text and what must come of it; `expect` undefined (or false) means refused. */
+export interface Vector<Expected> {
+  readonly name: string;
+  readonly why: string;
+  readonly input: string;
+  readonly expect: Expected;
+}
+
+const label63 = "a".repeat(63);
+const name253 = `${label63}.${label63}.${label63}.${"a".repeat(61)}`;
+
+export const domainNames: readonly Vector<boolean>[] = [
+  { name: "two labels", why: "the usual", input: "example.com", expect: true },
+  { name: "one label", why: "RFC 1034 3.5 has no minimum", input: "example", expect: true },
+  { name: "three labels", why: "the usual", input: "test.example.com", expect: true },
+  { name: "underscore", why: "service names", input: "_dmarc.my_app.example", expect: true },
+  { name: "hyphen inside", why: "LDH", input: "my-app.example", expect: true },
+  { name: "capitals", why: "valid, though not yet canonical", input: "EXAMPLE.com", expect: true },
+  { name: "A-label", why: "RFC 5890 2.3.2.1", input: "xn--mnchen-3ya.de", expect: true },
+  { name: "digits first", why: "RFC 1123 2.1", input: "3com.4you.example", expect: true },
+  { name: "digit label not last", why: "no address ends so", input: "1.2.3.example", expect: true },
+  { name: "one character", why: "shortest label", input: "a", expect: true },
+  { name: "label of 63", why: "RFC 1035 2.3.4", input: `${label63}.com`, expect: true },
+  { name: "253 in all", why: "RFC 1035 2.3.4", input: name253, expect: true },
+  { name: "prototype name", why: "a name like any", input: "__proto__", expect: true },
+  { name: "empty", why: "no label", input: "", expect: false },
+  { name: "with port", why: "not a name", input: "example.com:80", expect: false },
+  { name: "with =", why: "not LDH", input: "example=.com", expect: false },
+  { name: "with path", why: "not a name", input: "example.com/foo", expect: false },
+  { name: "label ends in -", why: "RFC 1123 2.1", input: "example-.com", expect: false },
+  { name: "label starts with -", why: "RFC 1123 2.1", input: "-example.com", expect: false },
+  { name: "name ends in -", why: "RFC 1123 2.1", input: "example.com-", expect: false },
+  { name: "only -", why: "starts and ends with one", input: "-.com", expect: false },
+  { name: "empty label", why: "only the root is empty", input: "example..com", expect: false },
+  { name: "space inside", why: "not LDH", input: "exam ple.com", expect: false },
+  { name: "space before", why: "not LDH", input: " example.com", expect: false },
+  {
+    name: "line feed after",
+    why: "$ would match before it",
+    input: "example.com\n",
+    expect: false,
+  },
+  { name: "no first label", why: "only the root is empty", input: ".com", expect: false },
+  { name: "last dot", why: "not the canonical spelling", input: "example.com.", expect: false },
+  { name: "wildcard", why: "no host", input: "*.example.com", expect: false },
+  { name: "Unicode", why: "not the canonical spelling", input: "münchen.de", expect: false },
+  { name: "Kelvin sign", why: "folds to k in Unicode", input: "\u212a.com", expect: false },
+  { name: "long s", why: "folds to s in Unicode", input: "\u017f.com", expect: false },
+  { name: "NUL", why: "cuts C strings", input: "example.com\0.evil", expect: false },
+  { name: "label of 64", why: "RFC 1035 2.3.4", input: `${label63}a.com`, expect: false },
+  { name: "254 in all", why: "RFC 1035 2.3.4", input: `${name253}a`, expect: false },
+  { name: "a megabyte", why: "refused before it is split", input: "a.".repeat(5e5), expect: false },
+  { name: "IPv4", why: "an address", input: "127.0.0.1", expect: false },
+  { name: "IPv4 with port", why: "an address", input: "127.0.0.1:8080", expect: false },
+  { name: "IPv6", why: "an address", input: "::1", expect: false },
+  { name: "IPv6 with port", why: "an address", input: "[::1]:8080", expect: false },
+  { name: "short IPv4", why: "inet_aton(): 127.0.0.1", input: "127.1", expect: false },
+  { name: "one number", why: "inet_aton(): 127.0.0.1", input: "2130706433", expect: false },
+  { name: "no IPv4, but alike", why: "last label of digits", input: "999.999", expect: false },
+  { name: "digits last", why: "last label of digits", input: "example.80", expect: false },
+  { name: "hexadecimal", why: "inet_aton(): 127.0.0.1", input: "0x7f000001", expect: false },
+  { name: "hexadecimal last", why: "inet_aton(): 127.0.0.1", input: "127.0X1", expect: false },
+];
+
+export const canonicalNames: readonly Vector<string | undefined>[] = [
+  { name: "as it is", why: "idempotent", input: "example.com", expect: "example.com" },
+  { name: "capitals", why: "RFC 4343", input: "ExAmPlE.COM", expect: "example.com" },
+  { name: "last dot", why: "the same name", input: "example.com.", expect: "example.com" },
+  { name: "two last dots", why: "an empty label", input: "example.com..", expect: undefined },
+  { name: "only a dot", why: "the root is no host", input: ".", expect: undefined },
+  { name: "empty", why: "no name", input: "", expect: undefined },
+  { name: "container", why: "one label", input: "my_app-1", expect: "my_app-1" },
+  { name: "Unicode", why: "RFC 5891", input: "münchen.de", expect: "xn--mnchen-3ya.de" },
+  { name: "Unicode, capitals", why: "UTS 46 4", input: "MÜNCHEN.DE", expect: "xn--mnchen-3ya.de" },
+  { name: "Unicode, NFD", why: "UTS 46 4", input: "mu\u0308nchen.de", expect: "xn--mnchen-3ya.de" },
+  { name: "Unicode, last dot", why: "one dot off", input: "é.com.", expect: "xn--9ca.com" },
+  { name: "Unicode, two dots", why: "an empty label", input: "é.com..", expect: undefined },
+  { name: "sharp s", why: "nontransitional", input: "straße.de", expect: "xn--strae-oqa.de" },
+  { name: "final sigma", why: "nontransitional", input: "ς.gr", expect: "xn--3xa.gr" },
+  {
+    name: "ideographic dot",
+    why: "UTS 46 maps it to a dot",
+    input: "例え。テスト。",
+    expect: "xn--r8jz45g.xn--zckzah",
+  },
+  { name: "snowman", why: "symbols pass UTS 46", input: "☃.net", expect: "xn--n3h.net" },
+  { name: "astral", why: "two UTF-16 units", input: "😀.com", expect: "xn--e28h.com" },
+  { name: "Kelvin sign", why: "UTS 46 maps it to k", input: "\u212a.com", expect: "k.com" },
+  { name: "full-width IPv4", why: "maps to an address", input: "１２７.0.0.1", expect: undefined },
+  { name: "full-width slash", why: "maps to a slash", input: "ä／b.com", expect: undefined },
+  { name: "slash", why: "a URL's path begins here", input: "ä/b", expect: undefined },
+  { name: "colon", why: "a URL's port begins here", input: "ä:80", expect: undefined },
+  { name: "at", why: "a URL's host begins here", input: "a@ä.com", expect: undefined },
+  { name: "percent", why: "a URL would decode it", input: "ä%2eb.de", expect: undefined },
+  { name: "space", why: "a URL would drop it", input: "ä.com ", expect: undefined },
+  { name: "wildcard", why: "the caller's business", input: "*.é.de", expect: undefined },
+  { name: "bidi override", why: "disallowed by UTS 46", input: "\u202eé.com", expect: undefined },
+  { name: "lone surrogate", why: "no Unicode", input: "\ud800.com", expect: undefined },
+  { name: "replacement", why: "what bad UTF-8 becomes", input: "\ufffd.com", expect: undefined },
+  {
+    name: "long Unicode label",
+    why: "over 63 as A-label",
+    input: "é".repeat(80),
+    expect: undefined,
+  },
+  {
+    name: "huge Unicode",
+    why: "refused before mapping",
+    input: "é".repeat(1e6),
+    expect: undefined,
+  },
+  { name: "IPv4", why: "an address", input: "127.0.0.1", expect: undefined },
+];
+
+type HostPort = { readonly host: string; readonly port: number | undefined };
+
+export const hostPorts: readonly Vector<HostPort | undefined>[] = [
+  { name: "host", why: "no port", input: "app", expect: { host: "app", port: undefined } },
+  { name: "host:port", why: "the usual", input: "app:8080", expect: { host: "app", port: 8080 } },
+  { name: "port 1", why: "lowest", input: "app:1", expect: { host: "app", port: 1 } },
+  { name: "port 65535", why: "highest", input: "app:65535", expect: { host: "app", port: 65535 } },
+  { name: "IPv4", why: "no brackets", input: "1.2.3.4:5", expect: { host: "1.2.3.4", port: 5 } },
+  { name: "[v6]", why: "brackets off", input: "[::1]", expect: { host: "::1", port: undefined } },
+  { name: "[v6]:port", why: "brackets off", input: "[::1]:80", expect: { host: "::1", port: 80 } },
+  {
+    name: "[v6%zone]:port",
+    why: "a link-local upstream",
+    input: "[fe80::1%eth0]:80",
+    expect: { host: "fe80::1%eth0", port: 80 },
+  },
+  { name: "bare v6", why: "ambiguous", input: "::1", expect: undefined },
+  { name: "bare v6 and port", why: "ambiguous", input: "::1:80", expect: undefined },
+  { name: "port 0", why: "can't be connected to", input: "app:0", expect: undefined },
+  { name: "port 65536", why: "16 bits", input: "app:65536", expect: undefined },
+  { name: "port 2^64+80", why: "overflow", input: "app:18446744073709551696", expect: undefined },
+  { name: "no port", why: "a colon promises one", input: "app:", expect: undefined },
+  { name: "port +80", why: "digits only", input: "app:+80", expect: undefined },
+  { name: "port 0x50", why: "digits only", input: "app:0x50", expect: undefined },
+  { name: "port 8e1", why: "digits only", input: "app:8e1", expect: undefined },
+  { name: "space", why: "digits only", input: "app: 80", expect: undefined },
+  { name: "service name", why: "digits only", input: "app:http", expect: undefined },
+  { name: "URL", why: "not an address", input: "http://app:80", expect: undefined },
+  { name: "empty", why: "no host", input: "", expect: undefined },
+  { name: "only a port", why: "no host", input: ":80", expect: undefined },
+  { name: "open bracket", why: "never closed", input: "[::1:80", expect: undefined },
+  { name: "empty brackets", why: "no host", input: "[]:80", expect: undefined },
+  { name: "name in brackets", why: "IPv6 only", input: "[app]:80", expect: undefined },
+  { name: "IPv4 in brackets", why: "IPv6 only", input: "[1.2.3.4]:80", expect: undefined },
+  { name: "after bracket", why: "only a colon may follow", input: "[::1]80", expect: undefined },
+];
+
+type Authority = { readonly name: string; readonly port: number | undefined };
+
+const named = (name: string, port?: number): Authority => ({ name, port });
+
+export const hosts: readonly Vector<Authority | undefined>[] = [
+  { name: "name", why: "usual", input: "example.com", expect: named("example.com") },
+  { name: "capitals", why: "RFC 3986 6.2.2.1", input: "EXAMPLE.CoM", expect: named("example.com") },
+  { name: "port", why: "usual", input: "example.com:8443", expect: named("example.com", 8443) },
+  { name: "port 0", why: "RFC 3986 allows it", input: "a:0", expect: named("a", 0) },
+  { name: "port 65535", why: "highest", input: "a:65535", expect: named("a", 65535) },
+  { name: "zeros in port", why: "1*DIGIT", input: "a:00080", expect: named("a", 80) },
+  {
+    name: "empty port",
+    why: "RFC 3986 3.2.3",
+    input: "example.com:",
+    expect: named("example.com"),
+  },
+  { name: "last dot", why: "the same name", input: "example.com.", expect: named("example.com") },
+  { name: "last dot, port", why: "the same name", input: "A.b.:80", expect: named("a.b", 80) },
+  { name: "underscore", why: "seen in practice", input: "my_app", expect: named("my_app") },
+  { name: "IPv4", why: "RFC 3986 3.2.2", input: "127.0.0.1:80", expect: named("127.0.0.1", 80) },
+  {
+    name: "IPv6",
+    why: "keeps its brackets",
+    input: "[2001:DB8::1]",
+    expect: named("[2001:db8::1]"),
+  },
+  { name: "IPv6 and port", why: "usual", input: "[::1]:8080", expect: named("[::1]", 8080) },
+  { name: "IPv6, empty port", why: "RFC 3986 3.2.3", input: "[::1]:", expect: named("[::1]") },
+  { name: "prototype name", why: "like any name", input: "__proto__", expect: named("__proto__") },
+  { name: "empty", why: "no host", input: "", expect: undefined },
+  { name: "only a dot", why: "no host", input: ".", expect: undefined },
+  { name: "only a port", why: "no host", input: ":80", expect: undefined },
+  { name: "port 65536", why: "16 bits", input: "a:65536", expect: undefined },
+  { name: "port 2^64+80", why: "overflow", input: "a:18446744073709551696", expect: undefined },
+  { name: "port -1", why: "digits only", input: "a:-1", expect: undefined },
+  { name: "port 0x50", why: "digits only", input: "a:0x50", expect: undefined },
+  { name: "two ports", why: "digits only", input: "a:80:81", expect: undefined },
+  { name: "userinfo", why: "RFC 9110 4.2.4", input: "user@example.com", expect: undefined },
+  { name: "userinfo as port", why: "RFC 9110 4.2.4", input: "a:80@example.com", expect: undefined },
+  { name: "comma", why: "two hosts", input: "a.com,b.com", expect: undefined },
+  { name: "space", why: "two hosts", input: "a.com b.com", expect: undefined },
+  { name: "space after", why: "not trimmed here", input: "a.com ", expect: undefined },
+  { name: "tab", why: "not trimmed here", input: "a.com\t", expect: undefined },
+  { name: "percent", why: "no decoding", input: "a%2ecom", expect: undefined },
+  { name: "path", why: "another part of a URL", input: "a.com/b", expect: undefined },
+  { name: "backslash", why: "a slash to some", input: "a.com\\b", expect: undefined },
+  { name: "query", why: "another part of a URL", input: "a.com?b", expect: undefined },
+  { name: "fragment", why: "another part of a URL", input: "a.com#b", expect: undefined },
+  { name: "wildcard", why: "no host is named so", input: "*.example.com", expect: undefined },
+  { name: "NUL", why: "cuts C strings", input: "a.com\0", expect: undefined },
+  { name: "CR", why: "ends lines", input: "a.com\r", expect: undefined },
+  { name: "DEL", why: "a control", input: "a.com\x7f", expect: undefined },
+  { name: "obs-text", why: "A-labels on the wire", input: "m\u00fcnchen.de", expect: undefined },
+  { name: "letters' neighbours", why: "@ [ ` {", input: "a`b", expect: undefined },
+  { name: "[ inside", why: "only at the start", input: "a[::1]", expect: undefined },
+  { name: "bare IPv6", why: "no brackets", input: "::1", expect: undefined },
+  { name: "IPv6, never closed", why: "RFC 3986 3.2.2", input: "[::1", expect: undefined },
+  { name: "IPv6, text after", why: "RFC 3986 3.2.2", input: "[::1]a", expect: undefined },
+  { name: "bad IPv6", why: "two ::", input: "[1::2::3]", expect: undefined },
+  { name: "empty IPv6", why: "no address", input: "[]", expect: undefined },
+  { name: "zone", why: "means nothing here", input: "[fe80::1%eth0]", expect: undefined },
+  { name: "IPvFuture", why: "no such thing yet", input: "[v1.a]", expect: undefined },
+  { name: "name in brackets", why: "IPv6 only", input: "[example.com]", expect: undefined },
+  { name: "IPv4 in brackets", why: "IPv6 only", input: "[127.0.0.1]", expect: undefined },
+];
+
+export const socketAddresses: readonly Vector<string>[] = [
+  { name: "IPv4", why: "unchanged", input: "192.0.2.1", expect: "192.0.2.1" },
+  { name: "IPv6", why: "unchanged", input: "2001:db8::1", expect: "2001:db8::1" },
+  { name: "mapped", why: "RFC 4291 2.5.5.2", input: "::ffff:192.0.2.1", expect: "192.0.2.1" },
+  { name: "mapped, capitals", why: "the same", input: "::FFFF:192.0.2.1", expect: "192.0.2.1" },
+  { name: "zone", why: "means nothing elsewhere", input: "fe80::1%eth0", expect: "fe80::1" },
+  { name: "mapped, zone", why: "both", input: "::ffff:192.0.2.1%lo", expect: "192.0.2.1" },
+  { name: "no IPv4", why: "unchanged", input: "::ffff:999.0.2.1", expect: "::ffff:999.0.2.1" },
+  { name: "compatible", why: "not mapped", input: "::192.0.2.1", expect: "::192.0.2.1" },
+  { name: "text", why: "unchanged", input: "/run/a%b.sock", expect: "/run/a%b.sock" },
+  { name: "empty", why: "unchanged", input: "", expect: "" },
+];
+
+/** A list of networks: how many, and which addresses are in it and which aren't. */
+export const networks: readonly Vector<{
+  readonly size: number;
+  readonly inside: readonly string[];
+  readonly outside: readonly string[];
+}>[] = [
+  {
+    name: "empty",
+    why: "nobody",
+    input: "",
+    expect: { size: 0, inside: [], outside: ["127.0.0.1", "::1", "::ffff:127.0.0.1", ""] },
+  },
+  {
+    name: "only blanks and commas",
+    why: "nobody",
+    input: " , ,,\t ",
+    expect: { size: 0, inside: [], outside: ["127.0.0.1", "::1"] },
+  },
+  {
+    name: "one",
+    why: "IPv4, also as a dual-stack listener reports it",
+    input: "10.0.0.0/8",
+    expect: {
+      size: 1,
+      inside: ["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3", "::ffff:a01:203"],
+      outside: ["9.255.255.255", "11.0.0.0", "::ffff:11.0.0.0", "::10.1.2.3", "a00::"],
+    },
+  },
+  {
+    name: "two, with spaces and IPv6",
+    why: "either counts",
+    input: " 192.168.1.0/24 , 2001:db8::/33 ",
+    expect: {
+      size: 2,
+      inside: ["192.168.1.77", "2001:db8:7fff::1", "2001:db8::1%eth0"],
+      outside: ["192.168.2.1", "2001:db8:8000::1", "2001:db9::"],
+    },
+  },
+  {
+    name: "single addresses",
+    why: "/32 and /128",
+    input: "192.0.2.1,::1",
+    expect: { size: 2, inside: ["192.0.2.1", "::1"], outside: ["192.0.2.2", "::2", "::"] },
+  },
+  {
+    name: "bits below the prefix",
+    why: "don't matter",
+    input: "10.1.2.3/8",
+    expect: { size: 1, inside: ["10.9.9.9"], outside: ["11.1.2.3"] },
+  },
+  {
+    name: "a network twice",
+    why: "counted as written",
+    input: "10.0.0.0/8,10.0.0.0/8",
+    expect: { size: 2, inside: ["10.0.0.1"], outside: [] },
+  },
+  {
+    name: "all of IPv4",
+    why: "none of IPv6",
+    input: "0.0.0.0/0",
+    expect: { size: 1, inside: ["0.0.0.0", "255.255.255.255"], outside: ["::", "2001:db8::1"] },
+  },
+  {
+    name: "all of IPv6",
+    why: "none of IPv4, on every runtime",
+    input: "::/0",
+    expect: { size: 1, inside: ["::", "fe80::1"], outside: ["10.0.0.1", "::ffff:10.0.0.1"] },
+  },
+  {
+    name: "an IPv4-mapped network",
+    why: "is the IPv4 network it holds",
+    input: "::ffff:10.0.0.0/104",
+    expect: {
+      size: 1,
+      inside: ["10.9.9.9", "::ffff:10.0.0.1"],
+      outside: ["11.0.0.0", "::", "2001:db8::1"],
+    },
+  },
+  {
+    name: "an IPv6 network around the mapped addresses",
+    why: "holds no IPv4 address",
+    input: "::ffff:0:0/90",
+    expect: { size: 1, inside: ["::ffd0:0:1"], outside: ["10.0.0.1", "::ffff:10.0.0.1"] },
+  },
+  {
+    name: "not an address",
+    why: "has() takes any text",
+    input: "0.0.0.0/0,::/0",
+    expect: { size: 2, inside: [], outside: ["", "junk", "10.0.0", "10.0.0.1 ", "10.0.0.0/8"] },
+  },
+];
+
+/** Lists that are refused: `expect` is the item that the message must name. */
+export const badNetworks: readonly Vector<string>[] = [
+  { name: "text", why: "W17", input: "10.0.0.0/8,not-a-cidr", expect: "not-a-cidr" },
+  { name: "/33", why: "IPv4 has 32 bits", input: "10.0.0.0/33", expect: "10.0.0.0/33" },
+  { name: "/129", why: "IPv6 has 128 bits", input: "::/129", expect: "::/129" },
+  { name: "no prefix", why: "a slash promises one", input: "::1, 10.0.0.0/", expect: "10.0.0.0/" },
+  { name: "/08", why: "octal to some", input: "10.0.0.0/08", expect: "10.0.0.0/08" },
+  { name: "/-1", why: "digits only", input: "10.0.0.0/-1", expect: "10.0.0.0/-1" },
+  { name: "/8/8", why: "digits only", input: "10.0.0.0/8/8", expect: "10.0.0.0/8/8" },
+  { name: "netmask", why: "digits only", input: "10.0.0.0/255.0.0.0", expect: "/255.0.0.0" },
+  { name: "short IPv4", why: "read in two ways", input: "10/8", expect: "10/8" },
+  { name: "zone", why: "a network has none", input: "fe80::%eth0/10", expect: "fe80::%eth0/10" },
+  { name: "brackets", why: "no authority", input: "[::1]", expect: "[::1]" },
+  { name: "space for comma", why: "one item", input: "10.0.0.1 10.0.0.2", expect: "10.0.0.1 10." },
+];

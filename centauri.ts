@@ -10,8 +10,8 @@ import { Frontend } from "./lib/frontend.ts";
 import { createLogger, type Level, type Logger } from "./lib/log.ts";
 import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
 import { Proxy } from "./lib/proxy.ts";
-import { parseRoutes, type RouteTable } from "./lib/routes.ts";
-import { readRoutes, startFileSource } from "./lib/routesource.ts";
+import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
+import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
 import { UpstreamPools } from "./lib/upstream.ts";
@@ -34,19 +34,37 @@ function checkProvider(provider: string): void {
   throw new Error(`unknown certificate provider: ${provider}: expected ${PROVIDERS.join(" or ")}`);
 }
 
-/** What a route file can't know by itself. */
-function checkRoutes(table: RouteTable): void {
-  for (const { provider } of table.routes) if (provider !== undefined) checkProvider(provider);
+/** What a route file can't know by itself. Throws RouteError with all problems. */
+function checkRoutes({ routes }: RouteTable): void {
+  const expected = `expected ${PROVIDERS.join(" or ")}`;
+  const problems = routes
+    .filter(({ provider }) => provider !== undefined && !PROVIDERS.includes(provider))
+    .map(({ line, provider }) => ({
+      line,
+      message: `unknown provider "${provider}": ${expected}`,
+    }));
+  if (problems.length > 0) throw new RouteError(problems);
 }
 
-async function validate(options: Options, log: Logger): Promise<void> {
-  await prepare(options);
-  const table = await readRoutes(options.string("config"));
-  checkRoutes(table);
-  log.info("configuration is valid", { routes: table.routes.length });
+/** Says all that is wrong, not only what a start would stumble over first. */
+async function validate(options: Options, log: Logger): Promise<boolean> {
+  const path = options.string("config");
+  const checks = [prepare(options), readRoutes(path, checkRoutes)] as const;
+  for (const check of await Promise.allSettled(checks)) {
+    if (check.status === "rejected") explain(log, check.reason, "configuration is not valid");
+  }
+  const [prepared, table] = await Promise.allSettled(checks);
+  if (prepared.status === "rejected" || table.status === "rejected") return false;
+  log.info("configuration is valid", { path, routes: table.value.routes.length });
+  return true;
 }
 
-async function serve(options: Options, log: Logger): Promise<void> {
+function explain(log: Logger, error: Error, consequence: string): void {
+  if (error instanceof RouteSourceError) logProblems(log, error, consequence);
+  else log.error(consequence, { error });
+}
+
+async function serve(options: Options, log: Logger): Promise<boolean> {
   const { store, trusted } = await prepare(options);
   const clock = new Clock();
   const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
@@ -95,6 +113,7 @@ async function serve(options: Options, log: Logger): Promise<void> {
   pools.close();
   clock.close();
   log.info("stopped");
+  return true;
 }
 
 function upstreamNames(route: RouteTable["routes"][number]): string[] {
@@ -142,10 +161,8 @@ function start(): void {
   process.on("uncaughtException", onBug);
   process.on("unhandledRejection", onBug);
   const run = options.boolean("validate") ? validate : serve;
-  run(options, log).then(() => process.exit(0), (error: Error) => {
-    log.error(options.boolean("validate") ? "configuration is not valid" : "can't start", {
-      error,
-    });
+  run(options, log).then((well) => process.exit(well ? 0 : 1), (error: Error) => {
+    explain(log, error, "can't start");
     process.exit(1);
   });
 }

@@ -193,8 +193,16 @@ function readValue(option: Option, source: string, text: string): Value {
   if (value !== undefined) return value;
   const known = nearest(text, option.choices ?? []);
   const hint = known === undefined ? "" : `; did you mean ${known}?`;
-  const problem = `can't use ${source} ${quote(text, MAX_QUOTED)}`;
+  const shown = quote(text, MAX_QUOTED);
+  const problem = option.kind === "choice"
+    ? `${source}: unknown ${wordsOf(option.name)}: ${/^[\w.-]+$/.test(text) ? text : shown}`
+    : `can't use ${source} ${shown}`;
   throw new OptionError(`${problem}: ${expected(option)}${hint}`);
+}
+
+/** `certificate-store-type` → `certificate store`, as Go's errors have it. */
+function wordsOf(name: string): string {
+  return name.replace(/-type$/, "").replace(/[-.]/g, " ");
 }
 
 /** Undefined when the text isn't of the option's kind, or out of its range. */

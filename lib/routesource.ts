@@ -94,9 +94,14 @@ export async function startFileSource(options: FileSourceOptions): Promise<FileS
   return { reload: () => void request("reload"), close };
 }
 
-/** The table of the file as it is now; rejects with RouteSourceError. */
-export async function readRoutes(path: string): Promise<RouteTable> {
-  return parse(path, await readBytes(path));
+/** The table of the file as it is now, if `check` doesn't throw; rejects with RouteSourceError. */
+export async function readRoutes(
+  path: string,
+  check: (table: RouteTable) => void = () => {},
+): Promise<RouteTable> {
+  const table = await parse(path, await readBytes(path));
+  await attempt("failed to parse config file", path, () => check(table));
+  return table;
 }
 
 /** An event for each problem; `consequence` is what happens next. */

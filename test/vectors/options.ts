@@ -126,10 +126,10 @@ export const errors: readonly Vector[] = [
   error("--idle 500ms", `can't use --idle "500ms": ${IDLE}`, "out of range"),
   error("--max-head 2MiB", `can't use --max-head "2MiB": ${SIZE}`, "out of range"),
   error("--validate=yes", `can't use --validate "yes": ${BOOLEAN}`, "not in Go's set"),
-  error("--log.format xml", `can't use --log.format "xml": ${FORMAT}`, "unknown choice"),
+  error("--log.format xml", `--log.format: unknown log format: xml: ${FORMAT}`, "unknown choice"),
   error(
     "--log.format jsno",
-    `can't use --log.format "jsno": ${FORMAT}; did you mean JSON?`,
+    `--log.format: unknown log format: jsno: ${FORMAT}; did you mean JSON?`,
     "a near choice is named",
   ),
   error({ HTTP_PORT: "x" }, `can't use HTTP_PORT "x": ${PORT}`, "the variable is named"),
@@ -137,7 +137,7 @@ export const errors: readonly Vector[] = [
   error({ VALIDATE: "" }, `can't use VALIDATE "": ${BOOLEAN}`, "empty is no boolean, as in Go"),
   error({ IDLE: "" }, `can't use IDLE "": ${IDLE}`, "empty is no duration, as in Go"),
   error({ MAX_HEAD: "" }, `can't use MAX_HEAD "": ${SIZE}`, "empty is no size"),
-  error({ LOG_FORMAT: "" }, `can't use LOG_FORMAT "": ${FORMAT}`, "empty is no choice"),
+  error({ LOG_FORMAT: "" }, `LOG_FORMAT: unknown log format: "": ${FORMAT}`, "empty is no choice"),
   error(
     `--http-port=\x1b[2J${"9".repeat(100)}`,
     `can't use --http-port "\\u001b[2J${"9".repeat(56)}…": ${PORT}`,

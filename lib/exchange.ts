@@ -61,5 +61,5 @@ export interface RequestHandler {
   onGone(): void;
 }
 
-/** Answers a request; undefined when it has already answered in full. */
+/** Answers a request; undefined when it has already answered in full. An Http1Error closes. */
 export type Handle = (head: RequestHead, downstream: Downstream) => RequestHandler | undefined;

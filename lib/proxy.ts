@@ -10,7 +10,13 @@ import { parseHost } from "./addr.ts";
 import type { Clock } from "./clock.ts";
 import { answer, fetchErrorPage, reasonPhrase, redirect, UNABLE } from "./errorpage.ts";
 import type { Client, Downstream, JudgedHost, RequestHandler } from "./exchange.ts";
-import { fieldValue, formatRequestHead, type RequestHead, type ResponseHead } from "./http1.ts";
+import {
+  fieldValue,
+  formatRequestHead,
+  Http1Error,
+  type RequestHead,
+  type ResponseHead,
+} from "./http1.ts";
 import type { ClientConnection, ResponseHandler } from "./http1client.ts";
 import type { Logger } from "./log.ts";
 import { parseDecimal } from "./number.ts";
@@ -47,7 +53,7 @@ export class Proxy {
   handle(head: RequestHead, downstream: Downstream): RequestHandler | undefined {
     const { client } = downstream;
     const host = judgeHost(client, head.authority);
-    if (host === undefined) return answer(downstream, head, 400, "The Host isn't a host name.");
+    if (host === undefined) throw new Http1Error(400, "the Host isn't a host name");
     const route = this.routes.find(host.name);
     // A client that gave no name has the fallback's certificate, and so may ask for the fallback.
     const allowed = host.covered ||

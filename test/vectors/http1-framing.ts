@@ -243,6 +243,8 @@ const CODINGS: readonly RequestVector[] = [
       "chunke",
       "x chunked",
       "chunked x",
+      '"gzip", chunked',
+      "\xa0, chunked",
       "chunked;q=1",
       "chunked; a",
       '"chunked"',

@@ -62,7 +62,7 @@ const STATUS_LINES: readonly ResponseVector[] = [
   ...each(
     "a status line of a higher minor version",
     "RFC 9110 section 2.5",
-    ["HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n"],
+    ["HTTP/1.2", "HTTP/1.9"].map((version) => `${version} 200 OK\r\nContent-Length: 0\r\n\r\n`),
     [{ minor: 1, keepAlive: true }],
   ),
   ...each(

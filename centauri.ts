@@ -11,7 +11,13 @@ import { createLogger, type Level, type Logger } from "./lib/log.ts";
 import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
 import { Proxy } from "./lib/proxy.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
-import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
+import {
+  type FileSource,
+  logProblems,
+  readRoutes,
+  RouteSourceError,
+  startFileSource,
+} from "./lib/routesource.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
 import { UpstreamPools } from "./lib/upstream.ts";
@@ -65,6 +71,9 @@ function explain(log: Logger, error: Error, consequence: string): void {
 }
 
 async function serve(options: Options, log: Logger): Promise<boolean> {
+  let source: Promise<FileSource> | undefined;
+  // Before anything else, for whoever sends it to a program that is starting would end it.
+  process.on("SIGHUP", () => source?.then((started) => started.reload(), () => {}));
   const { store, trusted } = await prepare(options);
   const clock = new Clock();
   const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
@@ -98,17 +107,17 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     certificates.retain(table.routes);
     pools.retain(new Set(table.routes.flatMap(upstreamNames)));
   };
-  const source = await startFileSource({
+  source = startFileSource({
     path: options.string("config"),
     watch: options.boolean("config-watch"),
     apply,
     log,
   });
+  const { close } = await source;
   await frontend.listen();
-  process.on("SIGHUP", () => source.reload());
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
-  source.close();
+  close();
   await frontend.drain(options.duration("shutdown-timeout"));
   pools.close();
   clock.close();

@@ -41,34 +41,30 @@ export class Http1Error extends Error {
   }
 }
 
-export interface RequestHead {
-  readonly method: string;
-  /** Origin-form or `*`; an absolute-form is taken apart into this and `authority`. */
-  readonly target: string;
+interface Head {
   /** HTTP/1.x */
   readonly minor: number;
   readonly fields: readonly string[];
-  /** `uri-host [":" port]` as sent, not yet validated as a name. */
-  readonly authority: string;
   readonly length: BodyLength;
-  /** The client wants the connection to go on (RFC 9112 section 9.3). */
+  /** The sender wants the connection to go on (RFC 9112 section 9.3). */
   readonly keepAlive: boolean;
   /** Lower-case options of the Connection field: names of fields that go no further. */
   readonly connection: readonly string[];
   /** The Upgrade field's value, if Connection says `upgrade`. */
   readonly upgrade: string | undefined;
-  readonly expectContinue: boolean;
 }
 
-export interface ResponseHead {
+export interface RequestHead extends Head {
+  readonly method: string;
+  /** Origin-form or `*`; an absolute-form is taken apart into this and `authority`. */
+  readonly target: string;
+  /** `uri-host [":" port]` as sent, not yet validated as a name. */
+  readonly authority: string;
+}
+
+export interface ResponseHead extends Head {
   readonly status: number;
   readonly reason: string;
-  readonly minor: number;
-  readonly fields: readonly string[];
-  readonly length: BodyLength;
-  readonly keepAlive: boolean;
-  readonly connection: readonly string[];
-  readonly upgrade: string | undefined;
 }
 
 /** Reads `request-line CRLF *( field-line CRLF )`; throws Http1Error. */
@@ -87,7 +83,18 @@ export function parseRequestHead(text: string, maxFields: number): RequestHead {
   const minor = requestVersion(text.slice(pos + 1, lineEnd));
   const method = text.slice(0, methodEnd);
   const fields = parseFields(text, lineEnd + 2, maxFields);
-  return requestHead(method, target, minor, fields);
+  const seen = framingFields(fields);
+  if (seen.host === undefined || seen.host.includes(",")) {
+    throw new Http1Error(400, "expected exactly one Host field");
+  }
+  return {
+    method,
+    ...parseTarget(method, target, seen.host),
+    minor,
+    fields,
+    length: requestLength(seen, minor),
+    ...connectionState(seen, minor),
+  };
 }
 
 /** `HTTP/1.x` → x. A higher minor version is the highest we know: 1 (RFC 9110 section 2.5). */
@@ -101,40 +108,25 @@ function requestVersion(text: string): number {
   throw new Http1Error(505, `HTTP version ${text.slice(5)}: only 1.0 and 1.1 are spoken here`);
 }
 
-/** RFC 9112 sections 3.2 (target and Host) and 6.3 (which body follows). */
-function requestHead(
-  method: string,
-  rawTarget: string,
-  minor: number,
-  fields: string[],
-): RequestHead {
-  const seen = readConnectionFields(fields, minor);
-  if (seen.hosts !== 1) throw new Http1Error(400, "expected exactly one Host field");
-  const { target, authority } = parseTarget(method, rawTarget, seen.host);
-  let length = 0;
-  if (seen.codings !== undefined) {
-    if (minor === 0) throw new Http1Error(400, "Transfer-Encoding in an HTTP/1.0 request");
-    if (seen.lengths !== 0) throw new Http1Error(400, "both Transfer-Encoding and Content-Length");
-    length = requestCoding(seen.codings);
-  } else if (seen.lengths !== 0) {
-    length = seen.lengths === 1 ? parseDecimal(seen.length) ?? -1 : -1;
-    if (length < 0) throw new Http1Error(400, "Content-Length isn't one decimal number");
+/** RFC 9112 section 6.3, of a request: without a length there is no body. */
+function requestLength(seen: FramingFields, minor: number): BodyLength {
+  if (seen["transfer-encoding"] === undefined) {
+    return seen["content-length"] === undefined ? 0 : contentLength(seen["content-length"]);
   }
-  return {
-    method,
-    target,
-    minor,
-    fields,
-    authority,
-    length,
-    keepAlive: seen.keepAlive,
-    connection: seen.connection,
-    upgrade: minor === 1 && seen.upgrade !== "" && seen.connection.includes("upgrade")
-      ? seen.upgrade
-      : undefined,
-    // A server ignores the expectation of an HTTP/1.0 client (RFC 9110 section 10.1.1).
-    expectContinue: minor === 1 && seen.expect.toLowerCase() === "100-continue",
-  };
+  if (minor === 0) throw new Http1Error(400, "Transfer-Encoding in an HTTP/1.0 request");
+  refuseBothLengths(seen);
+  return requestCoding(seen["transfer-encoding"]);
+}
+
+function contentLength(value: string): number {
+  const length = parseDecimal(value);
+  if (length === undefined) throw new Http1Error(400, "Content-Length isn't one decimal number");
+  return length;
+}
+
+function refuseBothLengths(seen: FramingFields): void {
+  if (seen["content-length"] === undefined) return;
+  throw new Http1Error(400, "both Transfer-Encoding and Content-Length");
 }
 
 /** Exactly `chunked`: what else ends in it is unknown here, the rest can't be framed. */
@@ -183,7 +175,7 @@ export function parseResponseHead(text: string, method: string, maxFields: numbe
   }
   const minor = digit === 0 ? 0 : 1;
   const fields = parseFields(text, lineEnd + 2, maxFields);
-  const seen = readConnectionFields(fields, minor);
+  const seen = framingFields(fields);
   const length = responseLength(seen, minor);
   const bodiless = method === "HEAD" || status < 200 || status === 204 || status === 304;
   return {
@@ -192,91 +184,63 @@ export function parseResponseHead(text: string, method: string, maxFields: numbe
     minor,
     fields,
     length: bodiless ? 0 : length,
-    keepAlive: seen.keepAlive && (bodiless || length !== UNTIL_CLOSE),
-    connection: seen.connection,
-    upgrade: seen.upgrade === "" ? undefined : seen.upgrade,
+    ...connectionState(seen, minor, bodiless || length !== UNTIL_CLOSE),
   };
 }
 
-function responseLength(seen: ConnectionFields, minor: number): BodyLength {
-  if (seen.codings !== undefined) {
-    if (seen.lengths !== 0) throw new Http1Error(502, "both Transfer-Encoding and Content-Length");
-    if (minor === 0 || seen.codings.toLowerCase() !== "chunked") {
-      throw new Http1Error(502, "Transfer-Encoding other than chunked");
-    }
-    return CHUNKED;
-  }
-  if (seen.lengths === 0) return UNTIL_CLOSE;
-  const length = seen.lengths === 1 ? parseDecimal(seen.length) : undefined;
-  if (length === undefined) throw new Http1Error(502, "Content-Length isn't one decimal number");
-  return length;
+function responseLength(seen: FramingFields, minor: number): BodyLength {
+  const codings = seen["transfer-encoding"], length = seen["content-length"];
+  if (codings === undefined) return length === undefined ? UNTIL_CLOSE : contentLength(length);
+  refuseBothLengths(seen);
+  if (minor === 1 && codings.toLowerCase() === "chunked") return CHUNKED;
+  throw new Http1Error(400, "Transfer-Encoding other than chunked");
 }
 
-/** What the fields say about the connection and about the framing. */
-interface ConnectionFields {
-  hosts: number;
-  host: string;
-  /** How many Content-Length fields there are: a second one is refused, even if it's the same. */
-  lengths: number;
-  length: string;
-  codings: string | undefined;
-  connection: readonly string[];
-  keepAlive: boolean;
-  upgrade: string;
-  expect: string;
-}
+/**
+ * The fields that decide where a message ends and what becomes of the connection. Several of one
+ * name are one list (RFC 9110 section 5.3): two hosts or lengths, even equal ones, parse as none.
+ */
+type FramingFields = Record<
+  "host" | "content-length" | "transfer-encoding" | "connection" | "upgrade",
+  string | undefined
+>;
 
-const NO_OPTIONS: readonly string[] = [];
-
-function readConnectionFields(fields: readonly string[], minor: number): ConnectionFields {
-  const seen: ConnectionFields = {
-    hosts: 0,
-    host: "",
-    lengths: 0,
-    length: "",
-    codings: undefined,
-    connection: NO_OPTIONS,
-    keepAlive: minor === 1,
-    upgrade: "",
-    expect: "",
+function framingFields(fields: readonly string[]): FramingFields {
+  const seen: FramingFields = {
+    "host": undefined,
+    "content-length": undefined,
+    "transfer-encoding": undefined,
+    "connection": undefined,
+    "upgrade": undefined,
   };
-  let options = "";
   for (let i = 0; i < fields.length; i += 2) {
     if (FRAMING_LENGTHS[fields[i].length] !== 1) continue;
-    const value = fields[i + 1];
-    switch (fields[i].toLowerCase()) {
-      case "host":
-        seen.hosts++;
-        seen.host = value;
-        break;
-      case "content-length":
-        seen.lengths++;
-        seen.length = value;
-        break;
-      case "transfer-encoding":
-        seen.codings = seen.codings === undefined ? value : seen.codings + "," + value;
-        break;
-      case "connection":
-        options = options === "" ? value : options + "," + value;
-        break;
-      case "upgrade":
-        seen.upgrade = seen.upgrade === "" ? value : seen.upgrade + ", " + value;
-        break;
-      case "expect":
-        seen.expect = value;
-        break;
-    }
-  }
-  if (options !== "") {
-    seen.connection = listItems(options);
-    if (seen.connection.length > CONNECTION_LIMIT) {
-      throw new Http1Error(431, `more than ${CONNECTION_LIMIT} Connection options`);
-    }
-    if (seen.connection.includes("close")) seen.keepAlive = false;
-    else if (minor === 0) seen.keepAlive = seen.connection.includes("keep-alive");
+    const name = fields[i].toLowerCase();
+    if (!FRAMING_NAMES.has(name)) continue;
+    const before = seen[name as keyof FramingFields];
+    seen[name as keyof FramingFields] = (before === undefined ? "" : before + ", ") + fields[i + 1];
   }
   return seen;
 }
+
+function connectionState(
+  seen: FramingFields,
+  minor: number,
+  delimited: boolean = true,
+): Pick<Head, "keepAlive" | "connection" | "upgrade"> {
+  const connection = seen.connection === undefined ? NO_OPTIONS : listItems(seen.connection);
+  if (connection.length > CONNECTION_LIMIT) {
+    throw new Http1Error(431, `more than ${CONNECTION_LIMIT} Connection options`);
+  }
+  const keepAlive = delimited && (minor === 1 || connection.includes("keep-alive"));
+  return {
+    keepAlive: keepAlive && !connection.includes("close"),
+    connection,
+    upgrade: minor === 1 && connection.includes("upgrade") ? seen.upgrade || undefined : undefined,
+  };
+}
+
+const NO_OPTIONS: readonly string[] = [];
 
 /** Lower-case items of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out. */
 export function listItems(value: string): string[] {
@@ -377,10 +341,11 @@ const FIELD_VALUE = characters(/[\t\x20-\x7e\x80-\xff]/);
 /** Visible ASCII but `#`: a fragment is never sent (RFC 9112 section 3.2). */
 const TARGET = characters(/[\x21\x22\x24-\x7e]/);
 
-/** How long the names are that readConnectionFields looks for: most fields fail this at once. */
-const FRAMING_LENGTHS = lengths(
-  ["host", "content-length", "transfer-encoding", "connection", "upgrade", "expect"],
+const FRAMING_NAMES: ReadonlySet<string> = new Set(
+  ["host", "content-length", "transfer-encoding", "connection", "upgrade"],
 );
+/** Most fields fail this at once. */
+const FRAMING_LENGTHS = lengths([...FRAMING_NAMES]);
 
 function tokenEnd(text: string, pos: number): number {
   while (TOKEN[text.charCodeAt(pos)] === 1) pos++;

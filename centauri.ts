@@ -7,7 +7,7 @@ import { parseNetworks } from "./lib/addr.ts";
 import { Certificates } from "./lib/certs.ts";
 import { Clock } from "./lib/clock.ts";
 import { Frontend } from "./lib/frontend.ts";
-import { createLogger, type Level, type Logger } from "./lib/log.ts";
+import { createLogger, type Level, type Logger, quote } from "./lib/log.ts";
 import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
 import { Proxy } from "./lib/proxy.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
@@ -24,20 +24,22 @@ import { UpstreamPools } from "./lib/upstream.ts";
 
 const PROVIDERS = ["lego", "selfsigned"];
 
-/** What is checked before anything is opened: the same for a start and for --validate. */
-async function prepare(options: Options): Promise<{
-  store: CertificateStore;
-  trusted: ReturnType<typeof parseNetworks>;
-}> {
-  const trusted = parseNetworks(options.string("trusted-downstreams"));
-  for (const provider of options.list("certificate-providers")) checkProvider(provider);
-  const store = await CertificateStore.open(options.string("certificate-store"), () => new Date());
-  return { store, trusted };
+/** What the table of options can't know. Throws OptionError. */
+function checkOptions(options: Options): void {
+  const unknown = options.list("certificate-providers").find((name) => !PROVIDERS.includes(name));
+  if (unknown !== undefined) {
+    const expected = `expected ${PROVIDERS.join(" or ")}`;
+    throw new OptionError(`can't use --certificate-providers ${quote(unknown)}: ${expected}`);
+  }
+  try {
+    parseNetworks(options.string("trusted-downstreams"));
+  } catch (error) {
+    throw new OptionError(`can't use --trusted-downstreams: ${(error as Error).message}`);
+  }
 }
 
-function checkProvider(provider: string): void {
-  if (PROVIDERS.includes(provider)) return;
-  throw new Error(`unknown certificate provider: ${provider}: expected ${PROVIDERS.join(" or ")}`);
+function openStore(options: Options): Promise<CertificateStore> {
+  return CertificateStore.open(options.string("certificate-store"), () => new Date());
 }
 
 /** What a route file can't know by itself. Throws RouteError with all problems. */
@@ -55,12 +57,12 @@ function checkRoutes({ routes }: RouteTable): void {
 /** Says all that is wrong, not only what a start would stumble over first. */
 async function validate(options: Options, log: Logger): Promise<boolean> {
   const path = options.string("config");
-  const checks = [prepare(options), readRoutes(path, checkRoutes)] as const;
+  const checks = [openStore(options), readRoutes(path, checkRoutes)] as const;
   for (const check of await Promise.allSettled(checks)) {
     if (check.status === "rejected") explain(log, check.reason, "configuration is not valid");
   }
-  const [prepared, table] = await Promise.allSettled(checks);
-  if (prepared.status === "rejected" || table.status === "rejected") return false;
+  const [store, table] = await Promise.allSettled(checks);
+  if (store.status === "rejected" || table.status === "rejected") return false;
   log.info("configuration is valid", { path, routes: table.value.routes.length });
   return true;
 }
@@ -74,7 +76,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   let source: Promise<FileSource> | undefined;
   // Before anything else, for whoever sends it to a program that is starting would end it.
   process.on("SIGHUP", () => source?.then((started) => started.reload(), () => {}));
-  const { store, trusted } = await prepare(options);
+  const store = await openStore(options);
   const clock = new Clock();
   const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
   const certificates = new Certificates(store, options.list("certificate-providers"), log);
@@ -94,7 +96,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
       idle: options.duration("idle-timeout"),
       stall: options.duration("stall-timeout"),
     },
-    trusted,
+    trusted: parseNetworks(options.string("trusted-downstreams")),
     certificateFor: (name) => {
       const route = name === undefined ? proxy.routes.fallback : proxy.routes.find(name);
       return route === undefined ? undefined : certificates.find(route);
@@ -148,6 +150,7 @@ function start(): void {
   let options: Options;
   try {
     options = parseOptions(CENTAURI_OPTIONS, process.argv.slice(2), process.env);
+    checkOptions(options);
   } catch (error) {
     if (!(error instanceof OptionError)) throw error;
     process.stderr.write(`centauri: ${error.message}\n`);

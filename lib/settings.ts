@@ -5,6 +5,9 @@
  */
 import { parseDecimal } from "./number.ts";
 import type { Option } from "./options.ts";
+
+/** Milliseconds. Timers of the runtime fire at once when they are set for more than 2^31 of them. */
+const DAY = 24 * 60 * 60 * 1000;
 import { parseSize } from "./size.ts";
 import { parseDuration } from "./time.ts";
 

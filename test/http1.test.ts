@@ -277,7 +277,8 @@ test("formatRequestHead() gives what parseRequestHead() reads back, 10,000 times
   const next = random(1);
   const run: Run = { limits: HEAD_LIMITS, head: (head) => parseRequestHead(head, 256) };
   for (let i = 0; i < 10_000; i++) {
-    const authority = text(next, TARGET.filter((char) => char !== ","), 0); // a comma would make it two hosts
+    // A comma would make it two hosts.
+    const authority = text(next, TARGET.filter((char) => char !== ","), 0);
     const fields = [...someFields(next), "Host", authority, ...someFields(next)];
     const method = text(next, TOKEN, 1), target = "/" + text(next, TARGET, 0);
     const { messages, rest } = pieces(next, run, formatRequestHead(method, target, fields));

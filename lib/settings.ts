@@ -1,13 +1,11 @@
 /**
  * Centauri's options: the one table that flags, variables, `--help` and the README come from.
  * Columns are two spaces or more apart: name, kind with its choices, range or placeholder, default
- * (`-` for none), meaning. Needs `options.ts`, `number.ts`, `size.ts`, `time.ts`.
+ * (`-` for none), meaning. Needs `options.ts`, `number.ts`, `size.ts`, `time.ts`. What the
+ * runtimes' timers wait for has an upper bound: past 2^31 ms they fire at once.
  */
 import { parseDecimal } from "./number.ts";
 import type { Option } from "./options.ts";
-
-/** Milliseconds. Timers of the runtime fire at once when they are set for more than 2^31 of them. */
-const DAY = 24 * 60 * 60 * 1000;
 import { parseSize } from "./size.ts";
 import { parseDuration } from "./time.ts";
 
@@ -32,8 +30,8 @@ Timeouts
   header-timeout          duration 1ms..     10s             For the whole head of a request.
   idle-timeout            duration 1ms..     3m              For a connection without a request.
   stall-timeout           duration 1ms..     1m              For a client that neither sends nor takes.
-  connect-timeout         duration 1ms..     5s              To reach an upstream, by any address.
-  shutdown-timeout        duration 0s..      10s             For requests in flight, after SIGTERM.
+  connect-timeout         duration 1ms..24h  5s              To reach an upstream, by any address.
+  shutdown-timeout        duration 0s..24h   10s             For requests in flight, after SIGTERM.
 Limits
   max-head-size           size 1KiB..1MiB    64KiB           Of a request's head.
   max-head-fields         integer 1..10000   256             In a request's head.

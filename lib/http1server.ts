@@ -111,8 +111,7 @@ export class ServerConnection implements Downstream, Expiring {
       this.#expireIn(this.#options.timeouts.head);
     }
     this.#reader.push(chunk);
-    if (this.#state !== ANSWER) this.#process();
-    else if (this.#reader.buffered > PIPELINE_LIMIT) this.#socket.pause();
+    this.#process();
   }
 
   /** Goes as far as it can through what has been read. */
@@ -125,6 +124,20 @@ export class ServerConnection implements Downstream, Expiring {
       this.#refuse(error instanceof Error ? error : new Error(String(error)));
     }
     this.#processing = false;
+    this.#readOn();
+  }
+
+  /** Reads on unless enough waits already: for an answer, or for the client to take answers. */
+  #readOn(): void {
+    const waits = this.#state === ANSWER || (this.#state === HEAD && this.#isStuck);
+    const full = waits && this.#reader.buffered > PIPELINE_LIMIT;
+    if (this.#paused || full) this.#socket.pause();
+    else this.#socket.resume();
+  }
+
+  /** The client doesn't take what was sent. */
+  get #isStuck(): boolean {
+    return this.#socket.writableNeedDrain;
   }
 
   /** Handles the next event; false when there is nothing to do until something else happens. */
@@ -145,7 +158,7 @@ export class ServerConnection implements Downstream, Expiring {
 
   #readHead(): boolean {
     // Whoever doesn't read the answers gets no further requests answered.
-    if (this.#socket.writableNeedDrain) return false;
+    if (this.#isStuck) return false;
     const text = this.#reader.readHead();
     if (text === undefined) return false;
     this.#method = "";
@@ -207,7 +220,7 @@ export class ServerConnection implements Downstream, Expiring {
     this.#expireIn(0);
     const rest = this.#reader.takeRest();
     if (rest.length > 0) this.#handler?.onRequestData(rest);
-    if (!this.#paused) this.#socket.resume();
+    this.#readOn();
   }
 
   write(chunk: Buffer): void {
@@ -230,15 +243,18 @@ export class ServerConnection implements Downstream, Expiring {
     this.flush();
     if (!this.#keepAlive) return this.#close();
     this.#state = HEAD;
-    this.#expireIn(this.#options.timeouts[this.#reader.hasInput ? "head" : "idle"]);
-    if (this.#processing) return;
+    this.#awaitHead();
     this.#process();
-    if (this.#state === HEAD) this.#socket.resume(); // paused when much was pipelined
+  }
+
+  #awaitHead(): void {
+    const { head, idle, stall } = this.#options.timeouts;
+    this.#expireIn(this.#isStuck ? stall : this.#reader.hasInput ? head : idle);
   }
 
   flush(): boolean {
     const parts = this.#gathered;
-    if (parts.length === 0) return !this.#socket.writableNeedDrain;
+    if (parts.length === 0) return !this.#isStuck;
     const { bytes, release } = this.#options.buffers.take(this.#gatheredBytes);
     let at = 0;
     for (const part of parts) {
@@ -249,7 +265,7 @@ export class ServerConnection implements Downstream, Expiring {
     this.#gathered = [];
     this.#gatheredBytes = 0;
     const more = this.#socket.write(bytes.subarray(0, at), release);
-    if (!more && this.#state !== CLOSING) this.#expireIn(this.#options.timeouts.stall);
+    if (!more && this.#state < TUNNEL) this.#expireIn(this.#options.timeouts.stall);
     return more;
   }
 
@@ -281,22 +297,23 @@ export class ServerConnection implements Downstream, Expiring {
     this.#paused = false;
     if (this.#state === BODY) this.#expireIn(this.#options.timeouts.stall);
     this.#process();
-    if (!this.#paused) this.#socket.resume();
   }
 
   /** Ends our side, and reads on until the client ends: a reset could destroy the last answer. */
   #close(): void {
     this.#state = CLOSING;
     this.#handler = undefined;
-    this.#expireIn(LINGER);
-    this.#socket.end();
+    this.#expireIn(this.#options.timeouts.stall); // to take what was sent before
+    this.#socket.end(() => this.#expireIn(LINGER));
     this.#socket.resume();
   }
 
   #onDrain(): void {
-    if (this.#state === ANSWER || this.#state === TUNNEL) this.#expireIn(0);
+    if (this.#state === ANSWER) this.#expireIn(0);
     this.#handler?.onDrain();
-    if (this.#state === HEAD) this.#process();
+    if (this.#state !== HEAD) return;
+    this.#awaitHead();
+    this.#process();
   }
 
   /** The client sends no more. Except in a tunnel, that is how a client leaves. */
@@ -317,7 +334,8 @@ export class ServerConnection implements Downstream, Expiring {
   }
 
   onDeadline(): void {
-    if (this.#state === HEAD && !this.#reader.hasInput) this.#close();
+    if (this.#isStuck) this.#socket.destroy();
+    else if (this.#state === HEAD && !this.#reader.hasInput) this.#close();
     else if (this.#state === HEAD || (this.#state === BODY && !this.#started)) {
       this.#refuse(new Http1Error(408, "The request didn't arrive in time."));
     } else this.#socket.destroy();

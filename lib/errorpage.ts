@@ -5,6 +5,7 @@
  * Needs `upstream.ts`, `http1client.ts`, `rewrite.ts`.
  */
 import { Buffer } from "node:buffer";
+import { STATUS_CODES } from "node:http"; // a table of names; nothing else of it is used
 import type { Downstream } from "./exchange.ts";
 import { fieldValue, formatRequestHead, type RequestHead, type ResponseHead } from "./http1.ts";
 import type { ClientConnection, ResponseHandler } from "./http1client.ts";
@@ -17,23 +18,8 @@ import type { UpstreamPools } from "./upstream.ts";
 const PAGE_TIMEOUT = 5_000;
 const REDIRECT_LIMIT = 5;
 
-const REASONS = new Map([
-  [200, "OK"],
-  [308, "Permanent Redirect"],
-  [400, "Bad Request"],
-  [405, "Method Not Allowed"],
-  [408, "Request Timeout"],
-  [414, "URI Too Long"],
-  [421, "Misdirected Request"],
-  [431, "Request Header Fields Too Large"],
-  [500, "Internal Server Error"],
-  [501, "Not Implemented"],
-  [502, "Bad Gateway"],
-  [505, "HTTP Version Not Supported"],
-]);
-
 export function reasonPhrase(status: number): string {
-  return REASONS.get(status) ?? "";
+  return STATUS_CODES[status] ?? "";
 }
 
 /**
@@ -50,8 +36,8 @@ export function answer(
 ): undefined {
   const title = reasonPhrase(status);
   const body = Buffer.from(
-    `<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>${title}</title></head>\n` +
-      `<body>\n<h1>${title}</h1>\n<p>${detail}</p>\n</body>\n</html>\n`,
+    `<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>${title}</title>\n` +
+      `<h1>${title}</h1>\n<p>${detail}</p>\n</html>\n`,
   );
   const withBody = head.method !== "HEAD";
   const type = ["Content-Type", "text/html; charset=utf-8", "Content-Length", `${body.length}`];

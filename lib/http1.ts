@@ -200,25 +200,18 @@ function responseLength(seen: FramingFields, minor: number): BodyLength {
  * The fields that decide where a message ends and what becomes of the connection. Several of one
  * name are one list (RFC 9110 section 5.3): two hosts or lengths, even equal ones, parse as none.
  */
-type FramingFields = Record<
-  "host" | "content-length" | "transfer-encoding" | "connection" | "upgrade",
-  string | undefined
->;
+const FRAMING = ["host", "content-length", "transfer-encoding", "connection", "upgrade"] as const;
+type FramingFields = Partial<Record<(typeof FRAMING)[number], string>>;
 
 function framingFields(fields: readonly string[]): FramingFields {
-  const seen: FramingFields = {
-    "host": undefined,
-    "content-length": undefined,
-    "transfer-encoding": undefined,
-    "connection": undefined,
-    "upgrade": undefined,
-  };
+  const seen: FramingFields = {};
   for (let i = 0; i < fields.length; i += 2) {
     if (FRAMING_LENGTHS[fields[i].length] !== 1) continue;
-    const name = fields[i].toLowerCase();
-    if (!FRAMING_NAMES.has(name)) continue;
-    const before = seen[name as keyof FramingFields];
-    seen[name as keyof FramingFields] = (before === undefined ? "" : before + ", ") + fields[i + 1];
+    const lower = fields[i].toLowerCase();
+    const name = FRAMING.find((each) => each === lower);
+    if (name === undefined) continue;
+    const before = seen[name];
+    seen[name] = before === undefined ? fields[i + 1] : before + ", " + fields[i + 1];
   }
   return seen;
 }
@@ -341,11 +334,8 @@ const FIELD_VALUE = characters(/[\t\x20-\x7e\x80-\xff]/);
 /** Visible ASCII but `#`: a fragment is never sent (RFC 9112 section 3.2). */
 const TARGET = characters(/[\x21\x22\x24-\x7e]/);
 
-const FRAMING_NAMES: ReadonlySet<string> = new Set(
-  ["host", "content-length", "transfer-encoding", "connection", "upgrade"],
-);
 /** Most fields fail this at once. */
-const FRAMING_LENGTHS = lengths([...FRAMING_NAMES]);
+const FRAMING_LENGTHS = lengths(FRAMING);
 
 function tokenEnd(text: string, pos: number): number {
   while (TOKEN[text.charCodeAt(pos)] === 1) pos++;

@@ -16,59 +16,38 @@ import type { HeaderRule } from "./routes.ts";
 
 /** What happens to a field of a request, by lower-case name; others pass unless Connection says. */
 const DROP = 1, KEEP = 2, HOST = 3, FORWARDED_FOR = 4, FORWARDED_HOST = 5, FORWARDED_PROTO = 6;
+/** In an answer: whether there is one is what counts. */
+const DATE = 7;
 
 /** RFC 9110 sections 7.6.1 and 11.7, and what came before it; `Trailer` stays, as trailers do. */
-const HOP_BY_HOP = [
-  "connection",
-  "keep-alive",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "proxy-connection",
-  "te",
-  "transfer-encoding",
-  "upgrade",
-];
+const HOP_BY_HOP = table(
+  DROP,
+  "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te " +
+    "transfer-encoding upgrade",
+);
 
 /** Who the client is: an upstream believes these, so a client must not be able to say them. */
-const IDENTITY = new Map([
-  ["forwarded", DROP],
-  ["x-real-ip", DROP],
-  ["true-client-ip", DROP],
-  ["tailscale-user-login", DROP],
-  ["tailscale-user-name", DROP],
-  ["tailscale-user-profile-pic", DROP],
-  ["x-forwarded-for", FORWARDED_FOR],
-  ["x-forwarded-host", FORWARDED_HOST],
-  ["x-forwarded-proto", FORWARDED_PROTO],
-]);
+const IDENTITY = table(
+  DROP,
+  "forwarded x-real-ip true-client-ip tailscale-user-login tailscale-user-name " +
+    "tailscale-user-profile-pic",
+).set("x-forwarded-for", FORWARDED_FOR)
+  .set("x-forwarded-host", FORWARDED_HOST)
+  .set("x-forwarded-proto", FORWARDED_PROTO);
 
-const REQUEST_FIELDS = new Map([
-  ...HOP_BY_HOP.map((name): [string, number] => [name, DROP]),
-  ...IDENTITY,
-  ["host", HOST],
-  ["content-length", KEEP],
-]);
-
-/** Content-Length stays out of Connection's reach here too; Date is looked for. */
-const DATE = 7;
-const RESPONSE_FIELDS = new Map([
-  ...HOP_BY_HOP.map((name): [string, number] => [name, DROP]),
-  ["content-length", KEEP],
-  ["date", DATE],
-]);
+/** A length is the message's own, whatever Connection says of it. */
+const REQUEST_FIELDS = new Map([...HOP_BY_HOP, ...IDENTITY])
+  .set("host", HOST).set("content-length", KEEP);
+const RESPONSE_FIELDS = new Map(HOP_BY_HOP).set("content-length", KEEP).set("date", DATE);
 
 /** A trailer must not frame, route or authenticate (RFC 9110 section 6.5.1), nor say who it is. */
-const NOT_IN_TRAILERS = new Set([
-  ...REQUEST_FIELDS.keys(),
-  "authorization",
-  "content-encoding",
-  "content-range",
-  "content-type",
-  "cookie",
-  "expect",
-  "set-cookie",
-  "trailer",
-]);
+const NOT_IN_TRAILERS = table(
+  DROP,
+  [...REQUEST_FIELDS.keys(), "authorization content-encoding content-range content-type"].join(
+    " ",
+  ) +
+    " cookie expect set-cookie trailer",
+);
 
 const REQUEST_LENGTHS = lengths([...REQUEST_FIELDS.keys()]);
 const RESPONSE_LENGTHS = lengths([...RESPONSE_FIELDS.keys()]);
@@ -184,4 +163,9 @@ function withoutFields(fields: readonly string[], drop: (lower: string) => boole
     if (!drop(fields[i].toLowerCase())) out.push(fields[i], fields[i + 1]);
   }
   return out;
+}
+
+/** The same action for each of the names. */
+function table(action: number, names: string): Map<string, number> {
+  return new Map(names.split(" ").map((name) => [name, action]));
 }

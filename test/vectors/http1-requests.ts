@@ -310,6 +310,8 @@ const HOSTS: readonly RequestVector[] = [
       get(HOST),
       get("host: b.example\r\n"),
       get("HOST:\r\n"),
+      `GET / HTTP/1.1\r\nHost:\r\n${HOST}\r\n`,
+      "GET / HTTP/1.1\r\nHost: a.example, b.example\r\n\r\n",
       `GET / HTTP/1.0\r\n${HOST}${HOST}\r\n`,
     ],
     [{ error: 400 }],

@@ -166,6 +166,12 @@ const BODILESS: readonly ResponseVector[] = [
     expect: [{ status: 101, upgrade: "websocket", connection: ["upgrade"], length: 0 }],
   },
   {
+    name: "a switch of protocols that Connection doesn't name",
+    why: "RFC 9110 section 7.8: the sender of Upgrade MUST send it as an option of Connection",
+    input: "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
+    expect: [{ status: 101, upgrade: undefined, length: 0 }],
+  },
+  {
     name: "both lengths where there is no body",
     why: "RFC 9112 section 11.2: who sends both is desynchronised, now or with the next answer",
     input: "HTTP/1.1 304 x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",

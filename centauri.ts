@@ -2,6 +2,7 @@
  * Centauri: a TLS-terminating reverse proxy. This file wires the parts together and ends them;
  * see the README for the order to read them in.
  */
+import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { parseNetworks } from "./lib/addr.ts";
 import { Certificates } from "./lib/certs.ts";
@@ -18,6 +19,7 @@ import {
   RouteSourceError,
   startFileSource,
 } from "./lib/routesource.ts";
+import { parseDecimal } from "./lib/number.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
 import { UpstreamPools } from "./lib/upstream.ts";
@@ -89,7 +91,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     clock,
     log,
     limits: { bytes: options.size("max-head-size"), fields: options.integer("max-head-fields") },
-    maxConnections: options.integer("max-connections"),
+    maxConnections: connectionLimit(options.integer("max-connections"), log),
     timeouts: {
       handshake: options.duration("handshake-timeout"),
       head: options.duration("header-timeout"),
@@ -125,6 +127,20 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   clock.close();
   log.info("stopped");
   return true;
+}
+
+/**
+ * Each client may need an upstream, so that half of the files that may be open are for clients.
+ * Node (20 to 26) gets over having none left; Deno 2.9 never accepts again, and doesn't say so.
+ */
+function connectionLimit(wanted: number, log: Logger): number {
+  const limits = existsSync("/proc/self/limits") ? readFileSync("/proc/self/limits", "latin1") : "";
+  const files = parseDecimal(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? "") ?? Infinity;
+  const most = Math.max(1, Math.floor(files / 2) - 32);
+  if (wanted <= most) return wanted;
+  const cause = `${files} open files: raise the system's limit (ulimit -n)`;
+  log.warn("fewer connections than max-connections", { limit: most, cause });
+  return most;
 }
 
 function upstreamNames(route: RouteTable["routes"][number]): string[] {

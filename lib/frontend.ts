@@ -146,6 +146,7 @@ export class Frontend {
       certificateFor,
       onSecure: (secure, hello, names) => {
         this.#remove(handshake);
+        pauseBelow(secure, socket);
         const client = this.#client(socket, "https", hello.serverName, names);
         this.#serve(secure, client, this.#proxying);
       },
@@ -202,6 +203,17 @@ function redirectToHttps(port: number): Handle {
     }
     return answer(downstream, head, 400, "The Host isn't a name that can be redirected.");
   };
+}
+
+/**
+ * Deno (2.9) reads on from the TCP socket below a paused TLS socket, and keeps all of it: there the
+ * handle is told by hand. Node (20 to 26) stops by itself.
+ */
+function pauseBelow(secure: net.Socket, socket: net.Socket): void {
+  if (!("Deno" in globalThis)) return;
+  const { _handle: handle } = socket as { _handle?: { readStart(): void; readStop(): void } };
+  const follow = () => secure.isPaused() ? handle?.readStop() : handle?.readStart();
+  secure.on("pause", follow).on("resume", follow);
 }
 
 interface HandshakeEvents {

@@ -17,7 +17,8 @@ import { Bench, CLIENT_CORE, type Contender, cpuSeconds } from "./proxies.ts";
 const PATHS = { small: "5 bytes", "10k": "10 KiB" } as const;
 const PEERS = ["nginx", "haproxy", "caddy"];
 const CONNECTIONS = 64;
-const WARM_UP_SECONDS = 2;
+/** A runtime compiles what it runs often: that is before the measurement. */
+const WARM_UP = { requests: 20_000, seconds: 2, rounds: 6 } as const;
 
 const USAGE = `Usage: bench.ts [options]
   --runtime PATH   a Node or Deno that runs Centauri, or none; may be repeated (this one)
@@ -55,7 +56,7 @@ async function main(): Promise<void> {
   for (const name of ["nginx", "wrk", "taskset"]) {
     if (findProgram(name) === undefined) throw new Error(`${name} isn't installed`);
   }
-  const peers = values.peers.split(",").filter((name) => findProgram(name) !== undefined);
+  const peers = namesOf(values.peers, PEERS).filter((name) => findProgram(name) !== undefined);
   const kinds = [...values.runtime.filter((path) => path !== "none"), ...peers];
   const bench = new Bench();
   const interrupted = (): void => void bench.close().then(() => process.exit(130));
@@ -65,7 +66,7 @@ async function main(): Promise<void> {
     const upstream = await bench.startUpstream();
     const contenders: Contender[] = [];
     for (const kind of kinds) contenders.push(await bench.startProxy(kind, upstream));
-    for (const path of values.only.split(",")) {
+    for (const path of namesOf(values.only, Object.keys(PATHS))) {
       const results = await compare(contenders, path, Number(values.runs), Number(values.seconds));
       const entries = Object.fromEntries(results);
       console.log(values.json ? JSON.stringify({ path, results: entries }) : table(path, results));
@@ -73,6 +74,13 @@ async function main(): Promise<void> {
   } finally {
     await bench.close();
   }
+}
+
+function namesOf(list: string, known: readonly string[]): string[] {
+  const names = list.split(",").filter((name) => name !== "none");
+  const wrong = names.find((name) => !known.includes(name));
+  if (wrong !== undefined) throw new Error(`unknown: ${wrong}: expected ${known.join(" or ")}`);
+  return names;
 }
 
 /** All contenders once, then all of them again: what disturbs the machine disturbs them all. */
@@ -83,7 +91,7 @@ async function compare(
   seconds: number,
 ): Promise<Map<string, Run[]>> {
   const results = new Map(contenders.map(({ name }) => [name, [] as Run[]]));
-  for (const contender of contenders) await drive(contender, path, WARM_UP_SECONDS);
+  for (const contender of contenders) await warmUp(contender, path);
   for (let i = 0; i < runs; i++) {
     for (const contender of contenders) {
       const result = await drive(contender, path, seconds);
@@ -98,6 +106,14 @@ async function compare(
   return results;
 }
 
+async function warmUp(contender: Contender, path: string): Promise<void> {
+  let requests = 0;
+  for (let i = 0; i < WARM_UP.rounds && requests < WARM_UP.requests; i++) {
+    requests += (await drive(contender, path, WARM_UP.seconds)).requests;
+  }
+  if (requests === 0) throw new Error(`${contender.name} answers nothing`);
+}
+
 async function drive({ port, pid }: Contender, path: string, seconds: number): Promise<Run> {
   const url = `https://localhost:${port}/${path}`;
   const load = [`-t1`, `-c${CONNECTIONS}`, `-d${seconds}s`, url];
@@ -105,32 +121,28 @@ async function drive({ port, pid }: Contender, path: string, seconds: number): P
   const { stdout, stderr } = await run("taskset", ["-c", CLIENT_CORE, "wrk", ...load]);
   const used = cpuSeconds(pid) - before;
   const requests = Number(/(\d+) requests in/.exec(stdout)?.[1] ?? 0);
-  if (requests === 0) throw new Error(`wrk got no answer from ${url}: ${stdout}${stderr}`);
+  if (stdout === "") throw new Error(`wrk failed: ${stderr}`);
   return {
     requests,
     perSecond: Number(/Requests\/sec: +([\d.]+)/.exec(stdout)?.[1]),
-    cpu: used / requests * 1e6,
+    cpu: used / Math.max(requests, 1) * 1e6,
     trouble: (stdout.match(/^ *(Socket errors|Non-2xx).*$/gm) ?? []).join("; ").trim(),
   };
 }
 
-/** Medians with the least and the greatest, and how many times nginx's CPU time that is. */
+/** Medians with the least and the greatest; the ratio is to nginx's CPU time in the same round. */
 function table(path: string, results: ReadonlyMap<string, readonly Run[]>): string {
   const nginx = results.get("nginx");
   const rows = [...results].map(([name, runs]) => [
     name,
     spread(runs.map((one) => one.perSecond), 0),
     spread(runs.map((one) => one.cpu), 1),
-    nginx
-      ? `${(median(runs.map((one) => one.cpu)) / median(nginx.map((one) => one.cpu))).toFixed(2)}`
-      : "",
+    nginx ? spread(runs.map((one, i) => one.cpu / (nginx[i]?.cpu ?? NaN)), 2) : "",
     [...new Set(runs.map((one) => one.trouble))].join(" ").trim(),
   ]);
-  const size = PATHS[path as keyof typeof PATHS];
-  const head = [size, "requests/s", "CPU µs/request", "× nginx", ""];
-  return `${
-    [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n")
-  }\n`;
+  const head = [PATHS[path as keyof typeof PATHS], "requests/s", "CPU µs/request", "× nginx", ""];
+  const lines = [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
+  return `${lines.join("\n")}\n`;
 }
 
 function spread(values: readonly number[], digits: number): string {

@@ -87,13 +87,20 @@ export function parseRequestHead(text: string, maxFields: number): RequestHead {
   if (seen.host === undefined || seen.host.includes(",")) {
     throw new Http1Error(400, "expected exactly one Host field");
   }
+  const to = parseTarget(method, target, seen.host);
+  const { keepAlive, connection, upgrade } = connectionState(seen, minor);
+  const length = requestLength(seen, minor);
+  const { authority } = to;
   return {
     method,
-    ...parseTarget(method, target, seen.host),
+    target: to.target,
+    authority,
     minor,
     fields,
-    length: requestLength(seen, minor),
-    ...connectionState(seen, minor),
+    length,
+    keepAlive,
+    connection,
+    upgrade,
   };
 }
 
@@ -176,16 +183,13 @@ export function parseResponseHead(text: string, method: string, maxFields: numbe
   const minor = digit === 0 ? 0 : 1;
   const fields = parseFields(text, lineEnd + 2, maxFields);
   const seen = framingFields(fields);
-  const length = responseLength(seen, minor);
+  let length = responseLength(seen, minor);
   const bodiless = method === "HEAD" || status < 200 || status === 204 || status === 304;
-  return {
-    status,
-    reason: bare ? "" : text.slice(13, lineEnd),
-    minor,
-    fields,
-    length: bodiless ? 0 : length,
-    ...connectionState(seen, minor, bodiless || length !== UNTIL_CLOSE),
-  };
+  const delimited = bodiless || length !== UNTIL_CLOSE;
+  const { keepAlive, connection, upgrade } = connectionState(seen, minor, delimited);
+  const reason = bare ? "" : text.slice(13, lineEnd);
+  if (bodiless) length = 0;
+  return { status, reason, minor, fields, length, keepAlive, connection, upgrade };
 }
 
 function responseLength(seen: FramingFields, minor: number): BodyLength {

@@ -214,7 +214,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onResponse(head: ResponseHead): void {
-    if (head.status === 101 && this.#head.upgrade === undefined) {
+    if (head.status === 101 && fieldValue(this.#fields, "upgrade") === undefined) {
       throw new Error("the upstream switched protocols without being asked");
     }
     const mapping = head.status < 400 ? undefined : errorMapping(this.#route, head.status);

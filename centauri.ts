@@ -139,7 +139,7 @@ function connectionLimit(wanted: number, log: Logger): number {
   const most = Math.max(1, Math.floor(files / 2) - 32);
   if (wanted <= most) return wanted;
   const cause = `${files} open files: raise the system's limit (ulimit -n)`;
-  log.warn("fewer connections than max-connections", { limit: most, cause });
+  log.info("fewer connections than max-connections", { limit: most, cause });
   return most;
 }
 

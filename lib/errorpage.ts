@@ -118,6 +118,7 @@ export function fetchErrorPage(
   const handler: ResponseHandler = {
     onInformational: nothing,
     onResponse: (head) => {
+      if (head.status === 101) throw new Error("the error page switched protocols unasked");
       const location = head.status >= 300 && head.status < 400
         ? fieldValue(head.fields, "location")
         : undefined;

@@ -140,9 +140,8 @@ class Exchange implements RequestHandler, ResponseHandler {
     if (idle !== undefined) return this.#send(idle);
     this.#downstream.pauseRequest();
     pools.connect(upstream).then((connection) => {
-      if (this.#done) return pools.giveBack(upstream, connection);
-      this.#send(connection);
-      this.#downstream.resumeRequest();
+      if (this.#done) connection.destroy();
+      else this.#send(connection);
     }).catch((error: Error) => this.#connectFailed(upstream, error));
   }
 
@@ -153,6 +152,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     if (length === 0) return;
     for (const chunk of this.#body ?? []) connection.write(chunk);
     if (this.#requestDone) connection.end(this.#trailers);
+    this.#downstream.resumeRequest(); // paused for this or for another upstream's connection
   }
 
   #connectFailed(upstream: Upstream, error: Error): void {

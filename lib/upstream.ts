@@ -113,11 +113,6 @@ export class UpstreamPools implements Expiring {
     return true;
   }
 
-  /** Takes a connection that was opened but turned out not to be needed. */
-  giveBack(upstream: Upstream, connection: ClientConnection): void {
-    this.#free(connection, this.#pool(upstream.name));
-  }
-
   /** Called when a connection has become free, and again when it has closed. */
   #free(connection: ClientConnection, pool: Pool): void {
     if (!connection.open) {

@@ -55,6 +55,9 @@ const ALPN_PROTOCOLS = ["http/1.1"];
 /** How long a refused client has to read why, in milliseconds. */
 const REFUSAL_LINGER = 2_000;
 
+/** A tunnel has no timeout: a client that vanished is found by TCP's probes after this many ms. */
+const PROBE = 60_000;
+
 const PLAIN_TEXT = "This port speaks HTTPS, but the request came as plain HTTP.\n";
 const PLAIN_TEXT_ANSWER = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n" +
   `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`;
@@ -109,7 +112,8 @@ export class Frontend {
   #open(service: string, port: number, accept: (socket: net.Socket) => void): Promise<void> {
     const { log, maxConnections } = this.#options;
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      if (this.#connections.size < maxConnections) return accept(socket);
+      // Deno 2.9 ignores createServer()'s own option for this.
+      if (this.#connections.size < maxConnections) return accept(socket.setKeepAlive(true, PROBE));
       socket.on("error", () => {}).destroy();
       this.#sayFull();
     });

@@ -137,10 +137,9 @@ function connectionLimit(wanted: number, log: Logger): number {
   const limits = existsSync("/proc/self/limits") ? readFileSync("/proc/self/limits", "latin1") : "";
   const files = parseDecimal(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? "") ?? Infinity;
   const most = Math.max(1, Math.floor(files / 2) - 32);
-  if (wanted <= most) return wanted;
   const cause = `${files} open files: raise the system's limit (ulimit -n)`;
-  log.info("fewer connections than max-connections", { limit: most, cause });
-  return most;
+  if (most < wanted / 2) log.warn("far fewer than max-connections", { limit: most, cause });
+  return Math.min(wanted, most);
 }
 
 function upstreamNames(route: RouteTable["routes"][number]): string[] {

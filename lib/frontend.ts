@@ -308,7 +308,6 @@ class Handshake implements Connection, Expiring {
       secureContext: certificate.context,
       ALPNProtocols: ALPN_PROTOCOLS,
     });
-    pauseTransportToo(secure, socket);
     const onFailed = (error?: Error) => {
       this.#events.onRefused(error?.message ?? "the client left", hello.serverName);
       socket.destroy();
@@ -330,15 +329,4 @@ class Handshake implements Connection, Expiring {
     this.#socket.end(bytes);
     this.#socket.resume();
   }
-}
-
-/**
- * Deno (2.9) goes on reading from the network while a TLSSocket is paused, and keeps it all: a
- * client could fill the memory. Its transport stops when told directly. Node (20 to 26) does both.
- */
-function pauseTransportToo(secure: tls.TLSSocket, transport: net.Socket): void {
-  if (!("Deno" in globalThis)) return;
-  type Handle = { readStop(): void; readStart(): void };
-  const handle = () => (transport as unknown as { readonly _handle?: Handle | null })._handle;
-  secure.on("pause", () => handle()?.readStop()).on("resume", () => handle()?.readStart());
 }

@@ -12,13 +12,7 @@ import { createLogger, type Level, type Logger, quote } from "./lib/log.ts";
 import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
 import { Proxy } from "./lib/proxy.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
-import {
-  type FileSource,
-  logProblems,
-  readRoutes,
-  RouteSourceError,
-  startFileSource,
-} from "./lib/routesource.ts";
+import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
 import { parseDecimal } from "./lib/number.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
@@ -75,9 +69,9 @@ function explain(log: Logger, error: Error, consequence: string): void {
 }
 
 async function serve(options: Options, log: Logger): Promise<boolean> {
-  let source: Promise<FileSource> | undefined;
+  let reload = () => {};
   // Before anything else, for whoever sends it to a program that is starting would end it.
-  process.on("SIGHUP", () => source?.then((started) => started.reload(), () => {}));
+  process.on("SIGHUP", () => reload());
   const store = await openStore(options);
   const clock = new Clock();
   const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
@@ -111,17 +105,18 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     certificates.retain(table.routes);
     pools.retain(new Set(table.routes.flatMap(upstreamNames)));
   };
-  source = startFileSource({
+  const starting = startFileSource({
     path: options.string("config"),
     watch: options.boolean("config-watch"),
     apply,
     log,
   });
-  const { close } = await source;
+  reload = () => void starting.then((started) => started.reload(), () => {});
+  const source = await starting;
   await frontend.listen();
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
-  close();
+  source.close();
   await frontend.drain(options.duration("shutdown-timeout"));
   pools.close();
   clock.close();

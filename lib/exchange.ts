@@ -4,7 +4,7 @@
  *
  * A connection makes an exchange by handing the proxy a request head and itself as `Downstream`;
  * it gets back a `RequestHandler` to tell of the rest of the request. Nothing of one exchange
- * outlives it: the connection forgets the handler when both the request and the answer are complete.
+ * outlives it: the connection forgets the handler when request and answer are both complete.
  */
 import type { Buffer } from "node:buffer";
 import type { BodyLength, RequestHead, ResponseHead } from "./http1.ts";

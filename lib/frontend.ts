@@ -25,7 +25,7 @@ import {
   UNRECOGNIZED_NAME,
 } from "./clienthello.ts";
 import type { Clock, Expiring } from "./clock.ts";
-import { answer, redirect } from "./errorpage.ts";
+import { answer, redirect } from "./answer.ts";
 import type { Client, Handle } from "./exchange.ts";
 import type { HeadLimits } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
@@ -144,20 +144,12 @@ export class Frontend {
   }
 
   #acceptTls(socket: net.Socket): void {
-    const { log, clock, timeouts, certificateFor } = this.#options;
-    const address = canonicalAddress(socket.remoteAddress ?? "");
-    const handshake = new Handshake(socket, clock, timeouts.handshake, {
-      certificateFor,
-      onSecure: (secure, hello, names) => {
-        this.#remove(handshake);
-        pauseBelow(secure, socket);
-        const client = this.#client(socket, "https", hello.serverName, names);
-        this.#serve(secure, client, this.#proxying);
-      },
-      onRefused: (reason, name) =>
-        log.debug("handshake refused", { client: address, reason, name }),
-      onClose: () => this.#remove(handshake),
-    });
+    const onSecure = (
+      secure: net.Socket,
+      serverName: string | undefined,
+      names: readonly string[],
+    ) => this.#serve(secure, this.#client(socket, "https", serverName, names), this.#proxying);
+    const handshake = new Handshake(socket, this.#options, onSecure, () => this.#remove(handshake));
     this.#connections.add(handshake);
   }
 
@@ -220,34 +212,43 @@ function pauseBelow(secure: net.Socket, socket: net.Socket): void {
   secure.on("pause", follow).on("resume", follow);
 }
 
-interface HandshakeEvents {
-  readonly certificateFor: FrontendOptions["certificateFor"];
-  readonly onSecure: (socket: net.Socket, hello: ClientHello, names: readonly string[]) => void;
-  readonly onRefused: (reason: string, serverName?: string) => void;
-  readonly onClose: () => void;
-}
+type OnSecure = (
+  secure: tls.TLSSocket,
+  serverName: string | undefined,
+  certificateNames: readonly string[],
+) => void;
 
 /** A connection from its first byte to the end of the TLS handshake. */
 class Handshake implements Connection, Expiring {
   deadline: number;
   readonly #socket: net.Socket;
-  readonly #clock: Clock;
-  readonly #events: HandshakeEvents;
+  readonly #options: FrontendOptions;
+  readonly #onSecure: OnSecure;
+  readonly #onEnd: () => void;
+  readonly #client: string;
   #chunks: Buffer[] = [];
   #bytes = 0;
   /** Bytes that must be there before another look at them is worth it. */
   #need = 1;
   readonly #onData = (chunk: Buffer): void => this.#read(chunk);
 
-  constructor(socket: net.Socket, clock: Clock, timeout: number, events: HandshakeEvents) {
+  /** `onEnd` is called when the handshake is over, well or not. */
+  constructor(
+    socket: net.Socket,
+    options: FrontendOptions,
+    onSecure: OnSecure,
+    onEnd: () => void,
+  ) {
     this.#socket = socket;
-    this.#clock = clock;
-    this.#events = events;
-    this.deadline = clock.now + timeout;
-    clock.add(this);
+    this.#options = options;
+    this.#onSecure = onSecure;
+    this.#onEnd = onEnd;
+    this.#client = canonicalAddress(socket.remoteAddress ?? "");
+    this.deadline = options.clock.now + options.timeouts.handshake;
+    options.clock.add(this);
     socket.on("data", this.#onData);
     socket.on("end", () => socket.destroy());
-    socket.on("error", (error) => events.onRefused(error.message));
+    socket.on("error", (error) => this.#say(error.message));
     socket.on("close", () => this.#leave());
   }
 
@@ -261,13 +262,17 @@ class Handshake implements Connection, Expiring {
   }
 
   onDeadline(): void {
-    this.#events.onRefused("the handshake wasn't complete in time");
+    this.#say("the handshake wasn't complete in time");
     this.#socket.destroy();
   }
 
   #leave(): void {
-    this.#clock.delete(this);
-    this.#events.onClose();
+    this.#options.clock.delete(this);
+    this.#onEnd();
+  }
+
+  #say(reason: string, name?: string): void {
+    this.#options.log.debug("handshake refused", { client: this.#client, reason, name });
   }
 
   #read(chunk: Buffer): void {
@@ -285,7 +290,7 @@ class Handshake implements Connection, Expiring {
 
   #onHello(hello: ClientHello, bytes: Buffer): void {
     const { serverName, alpn } = hello;
-    const certificate = this.#events.certificateFor(serverName);
+    const certificate = this.#options.certificateFor(serverName);
     if (certificate === undefined) {
       return this.#refuse("name not served", fatalAlert(UNRECOGNIZED_NAME), serverName ?? "none");
     }
@@ -309,23 +314,24 @@ class Handshake implements Connection, Expiring {
       ALPNProtocols: ALPN_PROTOCOLS,
     });
     const onFailed = (error?: Error) => {
-      this.#events.onRefused(error?.message ?? "the client left", hello.serverName);
+      this.#say(error?.message ?? "the client left", hello.serverName);
       socket.destroy();
     };
     secure.on("error", onFailed).on("end", onFailed);
     secure.once("secure", () => {
-      this.#clock.delete(this);
       secure.off("error", onFailed).off("end", onFailed);
-      this.#events.onSecure(secure, hello, certificate.names);
+      this.#leave();
+      pauseBelow(secure, socket);
+      this.#onSecure(secure, hello.serverName, certificate.names);
     });
   }
 
   /** Says why on the raw socket, and reads on so that a reset doesn't overtake it. */
   #refuse(reason: string, bytes: Buffer | string, serverName?: string): void {
-    this.#events.onRefused(reason, serverName);
+    this.#say(reason, serverName);
     this.#socket.off("data", this.#onData);
     this.#chunks = [];
-    this.deadline = this.#clock.now + REFUSAL_LINGER;
+    this.deadline = this.#options.clock.now + REFUSAL_LINGER;
     this.#socket.end(bytes);
     this.#socket.resume();
   }

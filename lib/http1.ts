@@ -324,11 +324,6 @@ export function formatLastChunk(trailers: readonly string[]): string {
   return trailers.length === 0 ? "0\r\n\r\n" : `0\r\n${formatFields(trailers)}\r\n`;
 }
 
-/** Whether `text` is a token (RFC 9110 section 5.6.2). */
-export function isToken(text: string): boolean {
-  return text !== "" && tokenEnd(text, 0) === text.length;
-}
-
 export const CR = 0x0d, LF = 0x0a;
 const SP = 0x20, HTAB = 0x09, COLON = 0x3a, SLASH = 0x2f, DIGIT_0 = 0x30;
 

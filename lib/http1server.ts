@@ -5,11 +5,11 @@
  * Needs `http1.ts`, `http1reader.ts`, `exchange.ts`, `clock.ts`. Between two requests nothing but
  * the bytes not yet read is kept.
  */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
-import { answer, UNABLE } from "./errorpage.ts";
+import { answer, UNABLE } from "./answer.ts";
 import type { Client, Downstream, Handle, RequestHandler } from "./exchange.ts";
 import {
   type BodyLength,
@@ -129,15 +129,11 @@ export class ServerConnection implements Downstream, Expiring {
 
   /** Reads on unless enough waits already: for an answer, or for the client to take answers. */
   #readOn(): void {
-    const waits = this.#state === ANSWER || (this.#state === HEAD && this.#isStuck);
+    const waits = this.#state === ANSWER ||
+      (this.#state === HEAD && this.#socket.writableNeedDrain);
     const full = waits && this.#reader.buffered > PIPELINE_LIMIT;
     if (this.#paused || full) this.#socket.pause();
     else this.#socket.resume();
-  }
-
-  /** The client doesn't take what was sent. */
-  get #isStuck(): boolean {
-    return this.#socket.writableNeedDrain;
   }
 
   /** Handles the next event; false when there is nothing to do until something else happens. */
@@ -158,7 +154,7 @@ export class ServerConnection implements Downstream, Expiring {
 
   #readHead(): boolean {
     // Whoever doesn't read the answers gets no further requests answered.
-    if (this.#isStuck) return false;
+    if (this.#socket.writableNeedDrain) return false;
     const text = this.#reader.readHead();
     if (text === undefined) return false;
     this.#method = "";
@@ -249,12 +245,12 @@ export class ServerConnection implements Downstream, Expiring {
 
   #awaitHead(): void {
     const { head, idle, stall } = this.#options.timeouts;
-    this.#expireIn(this.#isStuck ? stall : this.#reader.hasInput ? head : idle);
+    this.#expireIn(this.#socket.writableNeedDrain ? stall : this.#reader.hasInput ? head : idle);
   }
 
   flush(): boolean {
     const parts = this.#gathered;
-    if (parts.length === 0) return !this.#isStuck;
+    if (parts.length === 0) return !this.#socket.writableNeedDrain;
     const { bytes, release } = this.#options.buffers.take(this.#gatheredBytes);
     let at = 0;
     for (const part of parts) {
@@ -281,7 +277,7 @@ export class ServerConnection implements Downstream, Expiring {
     this.#expireIn(LINGER);
     // No close_notify: what TLS calls truncation is what this is (RFC 8446 section 6.1).
     if (this.#socket.writableLength === 0) this.#socket.destroy();
-    else this.#socket.write(EMPTY, () => this.#socket.destroy());
+    else this.#socket.write("", () => this.#socket.destroy());
   }
 
   pauseRequest(): void {
@@ -334,12 +330,10 @@ export class ServerConnection implements Downstream, Expiring {
   }
 
   onDeadline(): void {
-    if (this.#isStuck) this.#socket.destroy();
+    if (this.#socket.writableNeedDrain) this.#socket.destroy();
     else if (this.#state === HEAD && !this.#reader.hasInput) this.#close();
     else if (this.#state === HEAD || (this.#state === BODY && !this.#started)) {
       this.#refuse(new Http1Error(408, "The request didn't arrive in time."));
     } else this.#socket.destroy();
   }
 }
-
-const EMPTY: Buffer = Buffer.alloc(0);

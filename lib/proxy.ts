@@ -2,13 +2,14 @@
  * The proxy: which route a request belongs to, and one exchange with an upstream of it.
  *
  * Knows no client protocol: `exchange.ts` is the seam. Needs `upstream.ts`, `rewrite.ts`,
- * `errorpage.ts`. A request is sent a second time only while nothing of it can have been acted on
+ * `answer.ts`, `errorpage.ts`. A request is sent a second time only while nothing of it can have been acted on
  * (RFC 9110 section 9.2.2).
  */
 import type { Buffer } from "node:buffer";
 import { parseHost } from "./addr.ts";
+import { answer, reasonPhrase, redirect, UNABLE } from "./answer.ts";
 import type { Clock } from "./clock.ts";
-import { answer, fetchErrorPage, reasonPhrase, redirect, UNABLE } from "./errorpage.ts";
+import { fetchErrorPage } from "./errorpage.ts";
 import type { Client, Downstream, JudgedHost, RequestHandler } from "./exchange.ts";
 import {
   fieldValue,
@@ -68,7 +69,6 @@ export class Proxy {
       // RFC 9110 section 7.6.2: whoever gets 0 is the one that was meant.
       const forwards = parseDecimal(fieldValue(head.fields, "max-forwards") ?? "");
       if (forwards === 0) return answer(downstream, head, head.method === "TRACE" ? 405 : 200, "");
-      if (forwards !== undefined) head = withMaxForwards(head, forwards - 1);
     }
     const exchange = new Exchange(this.options, route, head, downstream);
     exchange.start();
@@ -85,14 +85,6 @@ function judgeHost(client: Client, authority: string): JudgedHost | undefined {
   const covered = client.scheme === "http" || client.serverName === name ||
     coversName(client.certificateNames, name);
   return client.judged = { authority, name, covered };
-}
-
-/** The head with one less in Max-Forwards. */
-function withMaxForwards(head: RequestHead, value: number): RequestHead {
-  const fields = head.fields.map((text, i) =>
-    i % 2 === 1 && head.fields[i - 1].toLowerCase() === "max-forwards" ? `${value}` : text
-  );
-  return { ...head, fields };
 }
 
 /** One request, its upstream and its answer. */

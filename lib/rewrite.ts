@@ -12,12 +12,12 @@ import {
   type RequestHead,
   type ResponseHead,
 } from "./http1.ts";
+import { parseDecimal } from "./number.ts";
 import type { HeaderRule } from "./routes.ts";
 
 /** What happens to a field of a request, by lower-case name; others pass unless Connection says. */
 const DROP = 1, KEEP = 2, HOST = 3, FORWARDED_FOR = 4, FORWARDED_HOST = 5, FORWARDED_PROTO = 6;
-/** In an answer: whether there is one is what counts. */
-const DATE = 7;
+const DATE = 7, FORWARDS = 8;
 
 /** RFC 9110 sections 7.6.1 and 11.7, and what came before it; `Trailer` stays, as trailers do. */
 const HOP_BY_HOP = table(
@@ -37,7 +37,7 @@ const IDENTITY = table(
 
 /** A length is the message's own, whatever Connection says of it. */
 const REQUEST_FIELDS = new Map([...HOP_BY_HOP, ...IDENTITY])
-  .set("host", HOST).set("content-length", KEEP);
+  .set("host", HOST).set("content-length", KEEP).set("max-forwards", FORWARDS);
 const RESPONSE_FIELDS = new Map(HOP_BY_HOP).set("content-length", KEEP).set("date", DATE);
 
 /** A trailer must not frame, route or authenticate (RFC 9110 section 6.5.1), nor say who it is. */
@@ -74,6 +74,9 @@ export function upstreamFields(head: RequestHead, client: Client): string[] {
       case FORWARDED_PROTO:
         forwardedProto ||= value;
         break;
+      case FORWARDS: // RFC 9110 section 7.6.2: of these two methods it counts the proxies
+        out.push(name, /^(?:OPTIONS|TRACE)$/.test(head.method) ? oneLess(value) : value);
+        break;
       default:
         out.push(name, value);
     }
@@ -85,6 +88,11 @@ export function upstreamFields(head: RequestHead, client: Client): string[] {
   if (head.length === CHUNKED) out.push("Transfer-Encoding", "chunked");
   pushConnectionFields(head, out);
   return out;
+}
+
+function oneLess(value: string): string {
+  const number = parseDecimal(value);
+  return number === undefined || number === 0 ? value : `${number - 1}`;
 }
 
 function requestAction(name: string, connection: readonly string[]): number | undefined {

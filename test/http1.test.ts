@@ -15,7 +15,6 @@ import {
   HEAD_LIMITS,
   type HeadLimits,
   Http1Error,
-  isToken,
   parseRequestHead,
   parseResponseHead,
   UNTIL_CLOSE,
@@ -317,14 +316,6 @@ test("formatChunkSize() and formatLastChunk() give what readBody() undoes, 10,00
     const actual = pieces(next, { limits: HEAD_LIMITS, head: CHUNKED }, input);
     const message = { length: CHUNKED, body: parts.join(""), trailers, ended: true };
     assert.deepEqual(actual, { messages: [message], rest }, `round ${i}`);
-  }
-});
-
-test("isToken() is true of token characters only", () => {
-  assert.equal(isToken(""), false);
-  for (const char of [...BYTES, "\u0100", "\u212a", "\ud83d"]) {
-    assert.equal(isToken(char), TOKEN.includes(char), JSON.stringify(char));
-    assert.equal(isToken("a" + char), TOKEN.includes(char), JSON.stringify(char));
   }
 });
 

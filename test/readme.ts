@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 /** Where bytes of strangers go before anything trusts them. */
 export const CRITICAL: readonly string[] = [
   ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
-  ...["routes", "rewrite", "errorpage"],
+  ...["routes", "rewrite", "answer"],
 ];
 
 /** Every file, in the order in which it reads best. */
@@ -22,7 +22,7 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
   ["The program", ["centauri", "settings"]],
   ["A request, from the socket to the upstream", [
     ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
-    ...["rewrite", "upstream", "http1client", "errorpage"],
+    ...["rewrite", "answer", "upstream", "http1client", "errorpage"],
   ]],
   ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
   ["Small tools", [

@@ -18,7 +18,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   codecs: ["http1", "http1reader", "clienthello", "der", "x509", "routes"],
   clients: ["http1client", "upstream", "store"],
   policy: [
-    ...["settings", "exchange", "rewrite", "errorpage", "proxy", "http1server", "certs"],
+    ...["settings", "exchange", "rewrite", "answer", "errorpage", "proxy", "http1server", "certs"],
     ...["routesource", "frontend"],
   ],
   entry: ["centauri"],

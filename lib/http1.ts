@@ -307,7 +307,7 @@ export function formatResponseHead(
   return `HTTP/1.1 ${status} ${reason}\r\n${formatFields(fields)}\r\n`;
 }
 
-/** `*( field-line CRLF )`; names and values are what parseFields or the route parser let through. */
+/** `*( field-line CRLF )`; names and values must be such as parseFields lets through. */
 export function formatFields(fields: readonly string[]): string {
   let text = "";
   for (let i = 0; i < fields.length; i += 2) text += fields[i] + ": " + fields[i + 1] + "\r\n";

@@ -27,11 +27,13 @@ const CRLF: Buffer = Buffer.from("\r\n");
 const CRLF_CRLF: Buffer = Buffer.from("\r\n\r\n");
 const EMPTY: Buffer = Buffer.alloc(0);
 
+const BWS = "[ \\t]*";
+const NAME = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+const QUOTED =
+  '"(?:[\\t\\x20\\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*"';
 /** `*( BWS ";" BWS name [ BWS "=" BWS value ] ) CRLF`: no two parts can match the same text. */
 const CHUNK_EXT = new RegExp(
-  '^(?:[ \\t]*;[ \\t]*T+(?:[ \\t]*=[ \\t]*(?:T+|"(?:Q|\\\\[\\t\\x20-\\x7e\\x80-\\xff])*"))?)*\\r\\n$'
-    .replaceAll("T", "[!#$%&'*+\\-.^_`|~0-9A-Za-z]")
-    .replace("Q", "[\\t\\x20\\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]"),
+  `^(?:${BWS};${BWS}${NAME}(?:${BWS}=${BWS}(?:${NAME}|${QUOTED}))?)*\\r\\n$`,
 );
 
 /** What a body's reader found next. */

@@ -2,8 +2,8 @@
  * The proxy: which route a request belongs to, and one exchange with an upstream of it.
  *
  * Knows no client protocol: `exchange.ts` is the seam. Needs `upstream.ts`, `rewrite.ts`,
- * `answer.ts`, `errorpage.ts`. A request is sent a second time only while nothing of it can have been acted on
- * (RFC 9110 section 9.2.2).
+ * `answer.ts`, `errorpage.ts`. A request is sent a second time only while nothing of it can have
+ * been acted on (RFC 9110 section 9.2.2).
  */
 import type { Buffer } from "node:buffer";
 import { parseHost } from "./addr.ts";
@@ -261,7 +261,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     this.#unreachable();
   }
 
-  /** Whole and harmless: a body that was let go, or a method that may have had its effect, isn't. */
+  /** Whole and harmless: not a body that was let go, nor a method that may have had its effect. */
   #canSendAgain(): boolean {
     if (this.#bodyBytes > 0 && this.#body === undefined) return false;
     return IDEMPOTENT.has(this.#head.method) || (this.#bodyBytes === 0 && !this.#requestDone);

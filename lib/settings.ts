@@ -11,36 +11,36 @@ import { parseDuration } from "./time.ts";
 
 export const CENTAURI_OPTIONS: readonly Option[] = optionTable(`
 Routes
-  config-source           choice file        file            Where the routes come from.
-  config                  string file        centauri.conf   The route file; SIGHUP reads it again.
-  config-watch            boolean            false           Read the route file whenever it changes.
-  validate                boolean            false           Do a start's checks, exit with 0 or 1.
+  config-source           choice file       file           Where the routes come from.
+  config                  string file       centauri.conf  The route file; SIGHUP reads it again.
+  config-watch            boolean           false          Read the route file whenever it changes.
+  validate                boolean           false          Do a start's checks, exit with 0 or 1.
 Front end
-  frontend                choice tcp         tcp             What clients connect to.
-  https-port              integer 0..65535   8443            For HTTPS; 0 lets the system choose.
-  http-port               integer 0..65535   8080            For redirects to HTTPS; 0 as above.
-  http-redirect-port      integer 1..65535   443             Where clients reach HTTPS, for redirects.
-  trusted-downstreams     string networks    -               CIDRs whose X-Forwarded fields are kept.
+  frontend                choice tcp        tcp            What clients connect to.
+  https-port              integer 0..65535  8443           For HTTPS; 0 lets the system choose.
+  http-port               integer 0..65535  8080           For redirects to HTTPS; 0 as above.
+  http-redirect-port      integer 1..65535  443            Where clients find HTTPS, for redirects.
+  trusted-downstreams     string networks   -              CIDRs whose X-Forwarded fields are kept.
 Certificates
-  certificate-store-type  choice json        json            How certificates are kept.
-  certificate-store       string file        certs.json      Certificates and their keys, mode 0600.
-  certificate-providers   list names         lego selfsigned  Where they may come from, the best first.
+  certificate-store-type  choice json       json           How certificates are kept.
+  certificate-store       string file       certs.json     Certificates and their keys, mode 0600.
+  certificate-providers   list names        lego selfsigned  Where they may come from, best first.
 Timeouts
-  handshake-timeout       duration 1ms..     10s             From connecting to the handshake's end.
-  header-timeout          duration 1ms..     10s             For the whole head of a request.
-  idle-timeout            duration 1ms..     3m              For a connection without a request.
-  stall-timeout           duration 1ms..     1m              For a client that neither sends nor takes.
-  connect-timeout         duration 1ms..24h  5s              To reach an upstream, by any address.
-  shutdown-timeout        duration 0s..24h   10s             For requests in flight, after SIGTERM.
+  handshake-timeout       duration 1ms..    10s            From connecting to the handshake's end.
+  header-timeout          duration 1ms..    10s            For the whole head of a request.
+  idle-timeout            duration 1ms..    3m             For a connection without a request.
+  stall-timeout           duration 1ms..    1m             For a client that doesn't send or take.
+  connect-timeout         duration 1ms..24h  5s             To reach an upstream, by any address.
+  shutdown-timeout        duration 0s..24h  10s            For requests in flight, after SIGTERM.
 Limits
-  max-head-size           size 1KiB..1MiB    64KiB           Of a request's head.
-  max-head-fields         integer 1..10000   256             In a request's head.
-  max-connections         integer 1..        10000           Of clients; further ones are closed.
+  max-head-size           size 1KiB..1MiB   64KiB          Of a request's head.
+  max-head-fields         integer 1..10000  256            In a request's head.
+  max-connections         integer 1..       10000          Of clients; further ones are closed.
 Log
-  log.level               choice debug|info|warn|error  info            Clients' faults are debug.
-  log.format              choice text|json   text            One line an event, to standard output.
+  log.level               choice debug|info|warn|error  info           Clients' faults are debug.
+  log.format              choice text|json  text           One line an event, to standard output.
 Help
-  help                    boolean            false           Print this and exit.
+  help                    boolean           false          Print this and exit.
 `);
 
 /** The rows of such a text; throws on one that isn't of the form. */

@@ -21,6 +21,8 @@ const FAILED_FOR = 10_000;
  * milliseconds: servers close idle ones after some seconds, and the two may cross on the wire.
  */
 export const FRESH_FOR = 1_000;
+/** An answer has no time limit: a host that vanished is found by TCP's probes after this many ms. */
+const PROBE = 60_000;
 
 interface Pool {
   /** Used most recently last. */
@@ -181,7 +183,7 @@ export class UpstreamPools implements Expiring {
       socket.once("close", () => clearTimeout(timer));
       socket.once("connect", () => {
         clearTimeout(timer);
-        socket.off("error", reject);
+        socket.off("error", reject).setKeepAlive(true, PROBE);
         connection = new ClientConnection(socket, (freed) => this.#free(freed, pool));
         done(connection);
       });

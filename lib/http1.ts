@@ -212,8 +212,8 @@ function framingFields(fields: readonly string[]): FramingFields {
   for (let i = 0; i < fields.length; i += 2) {
     if (FRAMING_LENGTHS[fields[i].length] !== 1) continue;
     const lower = fields[i].toLowerCase();
-    const name = FRAMING.find((each) => each === lower);
-    if (name === undefined) continue;
+    if (!(FRAMING as readonly string[]).includes(lower)) continue;
+    const name = lower as keyof FramingFields;
     const before = seen[name];
     seen[name] = before === undefined ? fields[i + 1] : before + ", " + fields[i + 1];
   }

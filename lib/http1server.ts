@@ -132,7 +132,9 @@ export class ServerConnection implements Downstream, Expiring {
     const waits = this.#state === ANSWER ||
       (this.#state === HEAD && this.#socket.writableNeedDrain);
     const full = waits && this.#reader.buffered > PIPELINE_LIMIT;
-    if (this.#paused || full) this.#socket.pause();
+    const stop = this.#paused || full;
+    if (stop === this.#socket.isPaused()) return;
+    if (stop) this.#socket.pause();
     else this.#socket.resume();
   }
 

@@ -2,7 +2,6 @@
  * Centauri: a TLS-terminating reverse proxy. This file wires the parts together and ends them;
  * see the README for the order to read them in.
  */
-import { existsSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { parseNetworks } from "./lib/addr.ts";
 import { Certificates } from "./lib/certs.ts";
@@ -13,7 +12,6 @@ import { formatHelp, OptionError, type Options, parseOptions } from "./lib/optio
 import { Proxy } from "./lib/proxy.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
-import { parseDecimal } from "./lib/number.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
 import { UpstreamPools } from "./lib/upstream.ts";
@@ -85,7 +83,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     clock,
     log,
     limits: { bytes: options.size("max-head-size"), fields: options.integer("max-head-fields") },
-    maxConnections: connectionLimit(options.integer("max-connections"), log),
+    maxConnections: maxConnections(options),
     timeouts: {
       handshake: options.duration("handshake-timeout"),
       head: options.duration("header-timeout"),
@@ -125,16 +123,12 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
 }
 
 /**
- * Each client may need an upstream, so that half of the files that may be open are for clients.
- * Node (20 to 26) gets over having none left; Deno 2.9 never accepts again, and doesn't say so.
+ * Deno 2.9 never accepts again once it has run out of files, and says nothing. Most systems allow
+ * 1,024 of them, of which a client may take two; there, whoever has more must ask for more.
  */
-function connectionLimit(wanted: number, log: Logger): number {
-  const limits = existsSync("/proc/self/limits") ? readFileSync("/proc/self/limits", "latin1") : "";
-  const files = parseDecimal(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? "") ?? Infinity;
-  const most = Math.max(1, Math.floor(files / 2) - 32);
-  const cause = `${files} open files: raise the system's limit (ulimit -n)`;
-  if (most < wanted / 2) log.warn("far fewer than max-connections", { limit: most, cause });
-  return Math.min(wanted, most);
+function maxConnections(options: Options): number {
+  if ("Deno" in globalThis && !options.isSet("max-connections")) return 480;
+  return options.integer("max-connections");
 }
 
 function upstreamNames(route: RouteTable["routes"][number]): string[] {

@@ -35,7 +35,7 @@ Timeouts
 Limits
   max-head-size           size 1KiB..1MiB   64KiB          Of a request's head.
   max-head-fields         integer 1..10000  256            In a request's head.
-  max-connections         integer 1..       10000          Of clients; further ones are closed.
+  max-connections         integer 1..       10000          Of clients; Deno: 480; more are closed.
 Log
   log.level               choice debug|info|warn|error  info           Clients' faults are debug.
   log.format              choice text|json  text           One line an event, to standard output.

@@ -153,7 +153,7 @@ function makeEntry(record: CertificateRecord): Entry {
 
 /**
  * TLS 1.2 and 1.3 with Mozilla's intermediate settings; the client's order of suites counts.
- * X25519MLKEM768 comes with OpenSSL 3.5 (Node 24, late 22): before it, a list that names it is refused.
+ * X25519MLKEM768 comes with OpenSSL 3.5 (Node 22.20): before it, a list that names it is refused.
  */
 function secureContext(key: string, cert: string): tls.SecureContext {
   const secureOptions = constants.SSL_OP_NO_RENEGOTIATION;

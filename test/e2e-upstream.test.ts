@@ -6,8 +6,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import dns from "node:dns";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import net from "node:net";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
@@ -272,7 +274,8 @@ test("nothing at all, and more than was asked for, aren't answers either", async
     client.write(get("/"));
     const peer = await upstream.accept();
     await peer.read("\r\n\r\n");
-    peer.socket.end(bytes);
+    if (bytes.includes("Content-Length: 3")) peer.write(bytes);
+    else peer.socket.end(bytes);
     const { head, body } = await readMessage(client);
     return `${head.slice(9, 12)} ${body}`;
   };
@@ -280,8 +283,14 @@ test("nothing at all, and more than was asked for, aren't answers either", async
   assert.match(await answer("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"), /^502 .*/);
   assert.match(await answer("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), /^502 .*/);
   assert.match(await answer("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(65) + ok("late")), /^502 .*/);
+  // Of these connections none may be used again, though the upstream would go on.
   assert.equal(await answer(ok("one") + ok("two")), "200 one");
-  assert.equal(await answer(ok("three")), "200 three");
+  assert.equal(await answer(ok("3rd", "Connection: close\r\n")), "200 3rd");
+  assert.equal(await answer(ok("4th")), "200 4th");
+  const idle = upstream.wires.at(-1);
+  idle?.write(ok("unasked"));
+  await idle?.until(() => idle.ended, "Centauri to leave an upstream that talks unasked");
+  assert.equal(await answer(ok("5th")), "200 5th");
 });
 
 /** What an upstream does that answers one request of a connection and dies of the second. */
@@ -334,6 +343,42 @@ test("a request is sent again only if its connection died early and it is harmle
       }
     }
   }
+});
+
+test("what mustn't be sent twice goes out on a connection that was used just now", async (t) => {
+  const server = await startServer(t, () => ok(""));
+  await centauri.reload(routeTo(server.name));
+  const client = await connect(t, centauri.httpsPort);
+  const connections = async (request: string): Promise<number> => {
+    client.write(request);
+    await readMessage(client);
+    return server.wires.length;
+  };
+  assert.equal(await connections(get("/")), 1);
+  assert.equal(await connections(post("/", "body")), 1);
+  await setTimeout(1_600); // a second, and how far Centauri's clock may lag
+  assert.equal(await connections(post("/", "body")), 2);
+  await setTimeout(1_600);
+  assert.equal(await connections(get("/")), 2);
+});
+
+test("a request goes to one connection of the pool at most, and then to a new one", async (t) => {
+  const upstream = await startUpstream(t);
+  await centauri.reload(routeTo(upstream.name));
+  const answered = [1, 2, 3].map(() => ask(t, get("/first")));
+  const idle = await Promise.all([1, 2, 3].map(() => upstream.accept()));
+  for (const peer of idle) {
+    await peer.read("\r\n\r\n");
+    peer.write(ok(""));
+  }
+  await Promise.all(answered);
+  for (const peer of idle) peer.read("\r\n\r\n").then(() => peer.socket.end(), () => {});
+  const again = ask(t, get("/second"));
+  const fresh = await upstream.accept();
+  await fresh.read("\r\n\r\n");
+  fresh.write(ok("done"));
+  assert.equal((await again).body, "done");
+  assert.equal(idle.filter((peer) => peer.received.includes("/second")).length, 1);
 });
 
 test("a POST whose body the client hasn't sent yet is sent again", async (t) => {
@@ -405,7 +450,7 @@ test("an upstream that refuses is passed over, and the log says so once", async 
   const from = centauri.logs.length;
   await centauri.reload(routeTo(server.name, ...refused.map((name) => `upstream ${name}`)));
   for (let i = 0; i < 20; i++) {
-    client.write(post("/", "a body").replace("POST", "PUT"));
+    client.write(post("/", "a body").replace("POST", i % 4 === 3 ? "POST" : "PUT"));
     assert.equal((await readMessage(client)).body, "got a body");
   }
   const said = centauri.logs.slice(from).filter((line) => line.includes("upstream failed"));
@@ -417,6 +462,29 @@ test("an upstream that refuses is passed over, and the log says so once", async 
   const { head, body } = await readMessage(client);
   assert.match(head, /^HTTP\/1\.1 502 Bad Gateway\r\n/);
   assert.match(body, /<h1>Bad Gateway<\/h1>/);
+});
+
+test("an upstream that has just failed is left alone while there is another", async (t) => {
+  const server = await startServer(t, () => ok(""));
+  const failing = await startUpstream(t);
+  await failing.close();
+  await centauri.reload(routeTo(server.name, `upstream ${failing.name}`));
+  const client = await connect(t, centauri.httpsPort);
+  const failed = () => centauri.logs.some((line) => line.includes(failing.name));
+  for (let i = 0; i < 100 && !failed(); i++) {
+    client.write(get("/"));
+    await readMessage(client);
+  }
+  assert.ok(failed(), "either is chosen");
+  let count = 0;
+  const back = net.createServer(() => count++).listen(failing.port, "127.0.0.1");
+  t.after(() => back.close());
+  await once(back, "listening");
+  for (let i = 0; i < 30; i++) {
+    client.write(get("/"));
+    await readMessage(client);
+  }
+  assert.equal(count, 0);
 });
 
 test("every address of a name is tried", async (t) => {
@@ -718,7 +786,7 @@ test("an answer with a mapped status becomes the page, with the route's fields",
   assert.match(headOnly.head, /^HTTP\/1\.1 404 [^]*\r\nContent-Length: 16\r\n/);
   assert.match(pages.requests[2]?.head ?? "", /^GET \/head /);
   client.write(get("/last"));
-  assert.equal((await readMessage(client)).body, body);
+  assert.match((await readMessage(client)).head, /^HTTP\/1\.1 404 /);
 });
 
 test("a page may have a path; the first line for a status counts, others stay", async (t) => {
@@ -752,7 +820,7 @@ test("curl gets the page of an upstream that refuses, or else the built-in one",
   const builtIn = await curl(centauri, "/", "-w", `${format} %header{x-rule}`);
   assert.match(builtIn.stdout, new RegExp(UNABLE));
   assert.match(builtIn.stdout, /<h1>Bad Gateway<\/h1>/);
-  assert.match(builtIn.stdout, /\n502 text\/html; charset=utf-8/);
+  assert.match(builtIn.stdout, /\n502 text\/html; charset=utf-8 applied$/);
 });
 
 test("what the upstream said stays when the page can't be had", async (t) => {
@@ -764,8 +832,10 @@ test("what the upstream said stays when the page can't be had", async (t) => {
       return "HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n";
     }
     if (head.includes("/tls")) {
-      return "HTTP/1.1 302 Found\r\nLocation: https://a.example/\r\nContent-Length: 0\r\n\r\n";
+      const location = `https://127.0.0.1:${peer.socket.localPort}/plain`;
+      return `HTTP/1.1 302 Found\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`;
     }
+    if (head.includes("/plain")) return ok("fetched without TLS");
     return void peer.socket.end();
   });
   const errors = ["/garbage", "/101", "/loop", "/tls", "/end"].map((path) =>
@@ -777,6 +847,7 @@ test("what the upstream said stays when the page can't be had", async (t) => {
     assert.match(head, /^HTTP\/1\.1 404 Gone Fishing\r\nX-Original: 1\r\n/, error);
     assert.equal(body, "original", error);
   }
+  assert.equal(broken.requests.filter(({ head }) => head.includes("/loop")).length, 6);
 });
 
 test("redirects to a page are followed, and the client sees none of them", async (t) => {

@@ -73,6 +73,10 @@ export function fetchErrorPage(
       const location = head.status >= 300 && head.status < 400
         ? fieldValue(head.fields, "location")
         : undefined;
+      // Its head, under another status, would promise a body that doesn't come.
+      if (head.status === 204 || head.status === 304) {
+        return fail(new Error(`the error page has no body: status ${head.status}`));
+      }
       const opened = connection;
       connection = undefined;
       if (opened !== undefined && location === undefined) return events.onPage(head, opened);

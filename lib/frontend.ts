@@ -27,9 +27,9 @@ import {
 import type { Clock, Expiring } from "./clock.ts";
 import { answer, redirect } from "./answer.ts";
 import type { Client, Handle } from "./exchange.ts";
-import type { HeadLimits } from "./http1.ts";
+import { type HeadLimits, Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
-import type { Logger } from "./log.ts";
+import type { Fields, Logger } from "./log.ts";
 
 export interface FrontendOptions {
   readonly httpPort: number;
@@ -74,7 +74,7 @@ export class Frontend {
   readonly #servers: net.Server[] = [];
   #onEmpty: (() => void) | undefined;
   #draining = false;
-  #saidFull = 0;
+  #quietUntil = 0;
 
   readonly #proxying: ServerOptions;
   readonly #redirecting: ServerOptions;
@@ -115,7 +115,8 @@ export class Frontend {
       // Deno 2.9 ignores createServer()'s own option for this.
       if (this.#connections.size < maxConnections) return accept(socket.setKeepAlive(true, PROBE));
       socket.on("error", () => {}).destroy();
-      this.#sayFull();
+      const next = "new ones are closed";
+      this.#sayRarely("too many connections", { limit: maxConnections, next });
     });
     this.#servers.push(server);
     return new Promise((done, reject) => {
@@ -124,7 +125,7 @@ export class Frontend {
       });
       server.listen({ port }, () => {
         server.removeAllListeners("error");
-        server.on("error", (error) => log.error("accepting failed", { service, error }));
+        server.on("error", (error) => this.#sayRarely("accepting failed", { service, error }));
         const { address, port } = server.address() as net.AddressInfo;
         log.info("listening", { service, address: joinHostPort(address, port), port });
         done();
@@ -132,11 +133,11 @@ export class Frontend {
     });
   }
 
-  #sayFull(): void {
-    const { clock, log, maxConnections } = this.#options;
-    if (clock.now < this.#saidFull) return;
-    this.#saidFull = clock.now + 10_000;
-    log.warn("too many connections", { limit: maxConnections, next: "new ones are closed" });
+  /** Clients cause these as often as they like: one in ten seconds is told. */
+  #sayRarely(message: string, fields: Fields): void {
+    if (this.#options.clock.now < this.#quietUntil) return;
+    this.#quietUntil = this.#options.clock.now + 10_000;
+    this.#options.log.warn(message, fields);
   }
 
   #acceptPlain(socket: net.Socket): void {
@@ -178,8 +179,10 @@ export class Frontend {
       limits,
       timeouts,
       handle,
-      onClientError: (client, error) =>
-        log.debug("client error", { client: client.address, error }),
+      onClientError: (client, error) => {
+        const say = error instanceof Http1Error || "code" in error ? log.debug : log.error;
+        say("client error", { client: client.address, error });
+      },
       onClose: (connection) => this.#remove(connection),
     };
   }

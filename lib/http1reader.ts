@@ -129,10 +129,18 @@ export class MessageReader {
   readHead(): string | undefined {
     for (;;) {
       const text = this.#readUntil(CRLF_CRLF, this.#limits.bytes);
-      if (text === undefined) return undefined;
+      if (text === undefined) return this.#dropEmptyLine();
       let start = 0;
       while (text.charCodeAt(start) === CR && text.charCodeAt(start + 1) === LF) start += 2;
       if (start < text.length - 2) return text.slice(start, -2);
+    }
+  }
+
+  /** An empty line alone isn't the beginning of a head: who sent just that is idle. */
+  #dropEmptyLine(): undefined {
+    const partial = this.#partial;
+    if (this.#partialLength === 2 && partial[0] === CR && partial[1] === LF) {
+      this.#partialLength = 0;
     }
   }
 

@@ -13,6 +13,7 @@ import { answer, UNABLE } from "./answer.ts";
 import type { Client, Downstream, Handle, RequestHandler } from "./exchange.ts";
 import {
   type BodyLength,
+  fieldValue,
   formatChunkSize,
   formatLastChunk,
   formatResponseHead,
@@ -56,6 +57,9 @@ const PIPELINE_LIMIT = 64 * 1024;
  */
 const HEAD = 0, BODY = 1, ANSWER = 2, TUNNEL = 3, CLOSING = 4;
 
+/** `upstream`: to take more of the body; `reading`: the client, what was sent. */
+type Wait = "nothing" | "head" | "idle" | "body" | "upstream" | "reading";
+
 export class ServerConnection implements Downstream, Expiring {
   readonly client: Client;
   deadline = 0;
@@ -78,6 +82,10 @@ export class ServerConnection implements Downstream, Expiring {
   #chunked = false;
   #started = false;
   #answered = false;
+  /** It said `Expect`, and has neither been told to go on nor begun with its body. */
+  #expects = false;
+  #halfEnded = false;
+  #wait: Wait = "head";
 
   constructor(socket: Socket, client: Client, options: ServerOptions) {
     this.#socket = socket;
@@ -107,9 +115,6 @@ export class ServerConnection implements Downstream, Expiring {
   #onData(chunk: Buffer): void {
     if (this.#state === CLOSING) return;
     if (this.#state === TUNNEL) return this.#handler?.onRequestData(chunk);
-    if (this.#state === HEAD && !this.#reader.hasInput) {
-      this.#expireIn(this.#options.timeouts.head);
-    }
     this.#reader.push(chunk);
     this.#process();
   }
@@ -125,17 +130,42 @@ export class ServerConnection implements Downstream, Expiring {
     }
     this.#processing = false;
     this.#readOn();
+    this.#await();
   }
 
   /** Reads on unless enough waits already: for an answer, or for the client to take answers. */
   #readOn(): void {
-    const waits = this.#state === ANSWER ||
-      (this.#state === HEAD && this.#socket.writableNeedDrain);
-    const full = waits && this.#reader.buffered > PIPELINE_LIMIT;
-    const stop = this.#paused || full;
+    const stop = this.#paused || this.#isFull;
     if (stop === this.#socket.isPaused()) return;
     if (stop) this.#socket.pause();
     else this.#socket.resume();
+  }
+
+  get #isFull(): boolean {
+    const waits = this.#state === ANSWER ||
+      (this.#state === HEAD && this.#socket.writableNeedDrain);
+    return waits && this.#reader.buffered > PIPELINE_LIMIT;
+  }
+
+  /** What has to happen next, if it isn't the upstream's turn to answer, which may take for ever. */
+  #waitsFor(): Wait {
+    if (this.#state === TUNNEL) return "nothing";
+    if (this.#socket.writableNeedDrain || this.#isFull) return "reading";
+    if (this.#state === HEAD) return this.#reader.hasInput ? "head" : "idle";
+    if (this.#state === ANSWER || this.#expects) return "nothing";
+    return this.#paused ? "upstream" : "body";
+  }
+
+  /** Sets the deadline for what is waited for: anew if that is something else, or has moved. */
+  #await(moved: boolean = false): void {
+    if (this.#state === CLOSING) return;
+    const wait = this.#waitsFor();
+    if (wait === this.#wait && !moved) return;
+    this.#wait = wait;
+    const { head, idle, stall } = this.#options.timeouts;
+    this.#expireIn(
+      wait === "nothing" ? 0 : wait === "head" ? head : wait === "idle" ? idle : stall,
+    );
   }
 
   /** Handles the next event; false when there is nothing to do until something else happens. */
@@ -144,11 +174,11 @@ export class ServerConnection implements Downstream, Expiring {
     if (this.#state !== BODY) return false;
     const event = this.#reader.readBody();
     if (event === DATA) {
-      this.#expireIn(this.#options.timeouts.stall);
+      this.#expects = false;
       this.#handler?.onRequestData(this.#reader.data);
+      this.#await(true);
     } else if (event === END) {
       this.#state = ANSWER;
-      this.#expireIn(0);
       this.#handler?.onRequestEnd(this.#reader.trailers);
     }
     return event === DATA;
@@ -159,7 +189,6 @@ export class ServerConnection implements Downstream, Expiring {
     if (this.#socket.writableNeedDrain) return false;
     const text = this.#reader.readHead();
     if (text === undefined) return false;
-    this.#method = "";
     const head = parseRequestHead(text, this.#options.limits.fields);
     this.#method = head.method;
     this.#minor = head.minor;
@@ -167,7 +196,10 @@ export class ServerConnection implements Downstream, Expiring {
     this.#started = this.#answered = false;
     this.#reader.startBody(head.length);
     this.#state = head.length === 0 ? ANSWER : BODY;
-    this.#expireIn(head.length === 0 ? 0 : this.#options.timeouts.stall);
+    // A client that waits for a 100 owes nothing, and the upstream may take its time.
+    this.#expects = head.length !== 0 && fieldValue(head.fields, "expect") !== undefined;
+    this.#wait = "nothing";
+    this.deadline = 0;
     const handler = this.#options.handle(head, this);
     if (!this.#answered) this.#handler = handler;
     return true;
@@ -195,6 +227,7 @@ export class ServerConnection implements Downstream, Expiring {
   informational(head: ResponseHead, fields: readonly string[]): void {
     // An HTTP/1.0 client doesn't know interim answers (RFC 9110 section 15.2).
     if (this.#minor === 0 || this.#started) return;
+    if (head.status === 100) this.#expects = false;
     this.#gather(formatResponseHead(head.status, head.reason, fields));
     this.flush();
   }
@@ -232,22 +265,27 @@ export class ServerConnection implements Downstream, Expiring {
   end(trailers: readonly string[]): void {
     if (this.#state === TUNNEL) {
       this.flush();
-      return void this.#socket.end();
+      this.#socket.end();
+      return this.#endHalf();
     }
     if (this.#chunked) this.#gather(formatLastChunk(trailers));
     this.#answered = true;
     this.#started = this.#chunked = false;
+    this.#method = "";
     this.#handler = undefined;
     this.flush();
     if (!this.#keepAlive) return this.#close();
     this.#state = HEAD;
-    this.#awaitHead();
     this.#process();
   }
 
-  #awaitHead(): void {
-    const { head, idle, stall } = this.#options.timeouts;
-    this.#expireIn(this.#socket.writableNeedDrain ? stall : this.#reader.hasInput ? head : idle);
+  /** A tunnel is over when both directions are, even for a client that doesn't take the rest. */
+  #endHalf(): void {
+    if (this.#halfEnded) {
+      this.#state = CLOSING;
+      this.#expireIn(this.#options.timeouts.stall);
+    }
+    this.#halfEnded = true;
   }
 
   flush(): boolean {
@@ -263,7 +301,7 @@ export class ServerConnection implements Downstream, Expiring {
     this.#gathered = [];
     this.#gatheredBytes = 0;
     const more = this.#socket.write(bytes.subarray(0, at), release);
-    if (!more && this.#state < TUNNEL) this.#expireIn(this.#options.timeouts.stall);
+    if (!more) this.#await();
     return more;
   }
 
@@ -285,14 +323,13 @@ export class ServerConnection implements Downstream, Expiring {
     // Without a body to hold back, go on reading, or nobody would see the client leave.
     if (this.#state !== BODY && this.#state !== TUNNEL) return;
     this.#paused = true;
-    this.#expireIn(0);
     this.#socket.pause();
+    this.#await();
   }
 
   resumeRequest(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (this.#state === BODY) this.#expireIn(this.#options.timeouts.stall);
     this.#process();
   }
 
@@ -306,17 +343,17 @@ export class ServerConnection implements Downstream, Expiring {
   }
 
   #onDrain(): void {
-    if (this.#state === ANSWER) this.#expireIn(0);
     this.#handler?.onDrain();
-    if (this.#state !== HEAD) return;
-    this.#awaitHead();
-    this.#process();
+    if (this.#state === HEAD) this.#process();
+    else this.#await();
   }
 
   /** The client sends no more. Except in a tunnel, that is how a client leaves. */
   #onEnd(): void {
-    if (this.#state === TUNNEL) return this.#handler?.onRequestEnd([]);
-    if (this.#state === HEAD) this.#close();
+    if (this.#state === TUNNEL) {
+      this.#handler?.onRequestEnd([]);
+      this.#endHalf();
+    } else if (this.#state === HEAD) this.#close();
     else if (this.#state !== CLOSING) this.#socket.destroy();
   }
 
@@ -331,11 +368,13 @@ export class ServerConnection implements Downstream, Expiring {
   }
 
   onDeadline(): void {
-    if (this.#socket.writableNeedDrain) this.#socket.destroy();
-    else if (this.#state === HEAD && !this.#reader.hasInput) this.#close();
-    else if (this.#state === HEAD || (this.#state === BODY && !this.#started)) {
-      this.#refuse(new Http1Error(408, "The request didn't arrive in time."));
-    } else this.#socket.destroy();
+    const wait = this.#state === CLOSING ? "reading" : this.#wait;
+    const answerable = wait === "head" ? this.#reader.hasInput : !this.#started;
+    if (wait === "idle" || (wait === "head" && !answerable)) this.#close();
+    else if (wait === "reading" || !answerable) this.#socket.destroy();
+    else if (wait === "upstream") {
+      this.#refuse(new Http1Error(504, "The upstream didn't take the request in time."));
+    } else this.#refuse(new Http1Error(408, "The request didn't arrive in time."));
   }
 }
 

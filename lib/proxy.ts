@@ -28,6 +28,8 @@ import { coversName } from "./x509.ts";
 
 /** As much of a request's body is kept for sending it again, in bytes. */
 const REPLAY_LIMIT = 64 * 1024;
+/** In no more pieces than this: a piece of one byte costs a hundred. */
+const REPLAY_CHUNKS = 256;
 
 /** RFC 9110 section 9.2.2 */
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
@@ -96,7 +98,9 @@ class Exchange implements RequestHandler, ResponseHandler {
   readonly #fields: string[];
   #upstream: Upstream | undefined;
   #connection: ClientConnection | undefined;
-  /** Set while an error page is fetched or passed on. */
+  /** No upstream is left that wants the rest of the request. */
+  #unwanted = false;
+  /** Set from when an error page is fetched. */
   #endErrorPage: (() => void) | undefined;
   /** Upstreams that couldn't be reached. */
   #tried: Upstream[] = [];
@@ -134,7 +138,8 @@ class Exchange implements RequestHandler, ResponseHandler {
     pools.connect(upstream).then((connection) => {
       if (this.#done) connection.destroy();
       else this.#send(connection);
-    }).catch((error: Error) => this.#connectFailed(upstream, error));
+    }).catch((error: Error) => this.#connectFailed(upstream, error))
+      .catch((error: Error) => this.#giveUp(error));
   }
 
   #send(connection: ClientConnection): void {
@@ -156,6 +161,13 @@ class Exchange implements RequestHandler, ResponseHandler {
     else this.#unreachable();
   }
 
+  /** Something that can't happen did: the client must not wait for ever. */
+  #giveUp(error: Error): void {
+    this.#options.log.error("internal error: please report it", { error });
+    this.#finish();
+    this.#downstream.abort();
+  }
+
   #logFailure(upstream: Upstream, error: Error, next: string): void {
     const route = this.#route.domains[0];
     const { log, pools } = this.#options;
@@ -165,8 +177,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onRequestData(chunk: Buffer): void {
-    // Once an answer is being made up, nobody wants the rest of the request.
-    if (this.#done || this.#endErrorPage !== undefined) return;
+    if (this.#done || this.#unwanted) return;
     const connection = this.#connection;
     if (connection === undefined || this.#mayNeedBody(connection)) {
       (this.#body ??= []).push(chunk);
@@ -177,11 +188,12 @@ class Exchange implements RequestHandler, ResponseHandler {
 
   /** Only a connection that was used before is given up for a new one. */
   #mayNeedBody(connection: ClientConnection): boolean {
-    return connection.requests > 1 && !connection.answered && this.#bodyBytes < REPLAY_LIMIT;
+    return connection.requests > 1 && !connection.answered && this.#bodyBytes < REPLAY_LIMIT &&
+      (this.#body?.length ?? 0) < REPLAY_CHUNKS;
   }
 
   onRequestEnd(trailers: readonly string[]): void {
-    if (this.#done || this.#endErrorPage !== undefined) return;
+    if (this.#done || this.#unwanted) return;
     this.#requestDone = true;
     this.#trailers = trailerFields(trailers);
     this.#connection?.end(this.#trailers);
@@ -193,7 +205,8 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onDrain(): void {
-    this.#connection?.resume();
+    // What an error page may replace waits until that is decided.
+    if (this.#responded || this.#endErrorPage === undefined) this.#connection?.resume();
   }
 
   onGone(): void {
@@ -206,8 +219,11 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onResponse(head: ResponseHead): void {
-    if (head.status === 101 && fieldValue(this.#fields, "upgrade") === undefined) {
-      throw new Error("the upstream switched protocols without being asked");
+    const asked = this.#requestDone && fieldValue(this.#fields, "upgrade") !== undefined;
+    if (head.status === 101 && !asked) {
+      throw new Error(
+        "the upstream switched protocols unasked, or before the request was complete",
+      );
     }
     const mapping = head.status < 400 ? undefined : errorMapping(this.#route, head.status);
     if (mapping === undefined) return this.#respond(head, head.length);
@@ -234,7 +250,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onReadEnd(): void {
-    if (this.#responded && !this.#done && !this.#downstream.flush()) this.#connection?.pause();
+    if (!this.#done && !this.#downstream.flush()) this.#connection?.pause();
   }
 
   onResponseEnd(trailers: readonly string[]): void {
@@ -247,7 +263,10 @@ class Exchange implements RequestHandler, ResponseHandler {
     const connection = this.#connection, upstream = this.#upstream;
     if (this.#done || connection === undefined || upstream === undefined) return;
     this.#connection = undefined;
-    if (this.#endErrorPage !== undefined && !this.#responded) return; // it decides what is answered
+    if (this.#endErrorPage !== undefined && !this.#responded) {
+      this.#unwanted = true;
+      return; // the error page decides what is answered
+    }
     if (this.#responded) {
       this.#logFailure(upstream, error, "cutting the answer short");
       this.#finish();
@@ -268,6 +287,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   #unreachable(): void {
+    this.#unwanted = true;
     this.#fetchErrorPage(502, reasonPhrase(502), () => this.#answer502());
   }
 
@@ -287,6 +307,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     const request = { upstream: mapping.upstream, target, fields: forwarded };
     this.#endErrorPage = fetchErrorPage(pools, request, {
       onPage: (page, connection) => {
+        this.#unwanted = true;
         original?.destroy();
         this.#connection = connection;
         this.#upstream = mapping.upstream;

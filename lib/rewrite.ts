@@ -101,8 +101,8 @@ function requestAction(name: string, connection: readonly string[]): number | un
   const lower = name.toLowerCase();
   const action = inTable ? REQUEST_FIELDS.get(lower) : undefined;
   if (action !== undefined) return action;
-  // CGI and its heirs can't tell X_Real_IP from X-Real-IP.
-  if (inTable && lower.includes("_") && IDENTITY.has(lower.replaceAll("_", "-"))) return DROP;
+  // CGI and its heirs can't tell X_Real_IP from X-Real-IP, nor Content_Length from the length.
+  if (inTable && lower.includes("_") && REQUEST_FIELDS.has(lower.replaceAll("_", "-"))) return DROP;
   return connection.includes(lower) ? DROP : undefined;
 }
 

@@ -281,6 +281,9 @@ function readOnError(reader: Reader, route: Draft, words: string[]): void {
   if (status < 400) report(reader, "invalid status code", code, "400 to 599");
   const [address = ""] = place.split(/[/?]/, 1);
   const upstream = parseUpstream(reader, "on_error upstream", address);
+  if (upstream.host !== "" && !URL.canParse(`http://${upstream.name}/`)) {
+    report(reader, "invalid on_error upstream", address, "a host that a URL can name");
+  }
   const path = place.slice(address.length);
   if (!TARGET.test(path)) report(reader, "target path must begin with a /", path, "ASCII, no #");
   const target = path.length > 1 ? path : undefined;

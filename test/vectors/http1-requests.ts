@@ -175,10 +175,10 @@ const REQUEST_LINES: readonly RequestVector[] = [
   },
   {
     name: "empty lines and nothing after them",
-    why: "a line left over is no request, and no error either",
+    why: "they are no beginning of a request: whoever sent just them is idle",
     input: "\r\n\r\n\r\n",
     expect: [],
-    rest: "\r\n",
+    rest: "",
   },
   ...each(
     "something that isn't an empty line before a request",

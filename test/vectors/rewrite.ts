@@ -56,7 +56,10 @@ export const requestRows: readonly RequestRow[] = [
   {
     name: "the same with underscores",
     why: "CGI, WSGI and PHP can't tell X_Real_IP from X-Real-IP",
-    input: ["X_Forwarded_For: 1", "x_real-ip: 1", "Tailscale_User_Login: root", "X_Other: 1"],
+    input: [
+      ...["X_Forwarded_For: 1", "x_real-ip: 1", "Tailscale_User_Login: root", "X_Other: 1"],
+      ...["Content_Length: 5", "transfer_encoding: chunked"],
+    ],
     expect: ["X_Other: 1", ...USUAL],
   },
   {

@@ -20,7 +20,7 @@ import { parseHex } from "./number.ts";
 
 /** A chunk's size line with its extensions, in bytes; nobody sends more than a few. */
 const CHUNK_LINE_LIMIT = 1024;
-/** Chunk extensions of one body, in bytes: more is an attack on the reader (CVE-2023-39326). */
+/** More bytes of extensions than of data, by this much, are an attack (CVE-2023-39326). */
 const CHUNK_EXT_LIMIT = 16 * 1024;
 
 const CRLF: Buffer = Buffer.from("\r\n");
@@ -195,6 +195,7 @@ export class MessageReader {
       this.#extBytes += line.length - sizeEnd;
       if (this.#extBytes > CHUNK_EXT_LIMIT) throw new Http1Error(400, "too many chunk extensions");
     }
+    this.#extBytes = Math.max(0, this.#extBytes - size);
     return size;
   }
 

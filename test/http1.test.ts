@@ -439,6 +439,15 @@ test("chunk extensions are refused once there are too many of them in one body",
   reader.startBody(CHUNKED);
   assert.equal(feed(16), 16);
   assert.throws(() => feed(1), { status: 400, message: /too many chunk extensions/ });
+  // A body of any size may have one to each chunk, as long as they aren't what it consists of.
+  const signed = Buffer.from(`3e8;a=${"b".repeat(900)}\r\n${"x".repeat(1000)}\r\n`);
+  reader.startBody(CHUNKED);
+  reader.takeRest();
+  for (let i = 0; i < 100; i++) {
+    reader.push(signed);
+    assert.equal(reader.readBody(), DATA);
+    assert.equal(reader.readBody(), MORE);
+  }
 });
 
 test("text made to be slow to judge isn't", () => {

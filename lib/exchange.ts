@@ -2,9 +2,8 @@
  * The seam between a client's connection, whatever its protocol, and the proxy: one request and
  * its answer. Types only.
  *
- * A connection makes an exchange by handing the proxy a request head and itself as `Downstream`;
- * it gets back a `RequestHandler` to tell of the rest of the request. Nothing of one exchange
- * outlives it: the connection forgets the handler when request and answer are both complete.
+ * A connection hands the proxy a request head and itself as `Downstream`, and tells the
+ * `RequestHandler` that it gets of the rest, until request and answer are both complete.
  */
 import type { Buffer } from "node:buffer";
 import type { BodyLength, RequestHead, ResponseHead } from "./http1.ts";

@@ -30,6 +30,7 @@ import type { Client, Handle } from "./exchange.ts";
 import { type HeadLimits, Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
 import type { Fields, Logger } from "./log.ts";
+import { pauseBelow } from "./runtime.ts";
 
 export interface FrontendOptions {
   readonly httpPort: number;
@@ -89,7 +90,11 @@ export class Frontend {
   async listen(): Promise<void> {
     const { httpPort, httpsPort } = this.#options;
     await this.#open("https", httpsPort, (socket) => this.#acceptTls(socket));
-    await this.#open("http", httpPort, (socket) => this.#acceptPlain(socket));
+    await this.#open(
+      "http",
+      httpPort,
+      (socket) => this.#serve(socket, this.#client(socket, "http"), this.#redirecting),
+    );
   }
 
   /** Stops accepting, lets what is in flight end for up to `timeout` milliseconds, then cuts it. */
@@ -98,12 +103,10 @@ export class Frontend {
     for (const server of this.#servers) server.close();
     for (const connection of this.#connections) connection.drain();
     if (this.#connections.size === 0) return;
-    let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((done) => {
-      this.#onEmpty = done;
-      timer = setTimeout(done, timeout);
+      const timer = setTimeout(done, timeout);
+      this.#onEmpty = () => done(clearTimeout(timer));
     });
-    clearTimeout(timer);
     if (this.#connections.size === 0) return;
     this.#options.log.warn("connections cut", { count: this.#connections.size });
     for (const connection of this.#connections) connection.destroy();
@@ -115,8 +118,7 @@ export class Frontend {
       // Deno 2.9 ignores createServer()'s own option for this.
       if (this.#connections.size < maxConnections) return accept(socket.setKeepAlive(true, PROBE));
       socket.on("error", () => {}).destroy();
-      const next = "new ones are closed";
-      this.#sayRarely("too many connections", { limit: maxConnections, next });
+      this.#sayRarely("too many connections", { limit: maxConnections, next: "closing new ones" });
     });
     this.#servers.push(server);
     return new Promise((done, reject) => {
@@ -138,10 +140,6 @@ export class Frontend {
     if (this.#options.clock.now < this.#quietUntil) return;
     this.#quietUntil = this.#options.clock.now + 10_000;
     this.#options.log.warn(message, fields);
-  }
-
-  #acceptPlain(socket: net.Socket): void {
-    this.#serve(socket, this.#client(socket, "http"), this.#redirecting);
   }
 
   #acceptTls(socket: net.Socket): void {
@@ -202,17 +200,6 @@ function redirectToHttps(port: number): Handle {
     }
     return answer(downstream, head, 400, "The Host isn't a name that can be redirected.");
   };
-}
-
-/**
- * Deno (2.9) reads on from the TCP socket below a paused TLS socket, and keeps all of it: there the
- * handle is told by hand. Node (20 to 26) stops by itself.
- */
-function pauseBelow(secure: net.Socket, socket: net.Socket): void {
-  if (!("Deno" in globalThis)) return;
-  const { _handle: handle } = socket as { _handle?: { readStart(): void; readStop(): void } };
-  const follow = () => secure.isPaused() ? handle?.readStop() : handle?.readStart();
-  secure.on("pause", follow).on("resume", follow);
 }
 
 type OnSecure = (

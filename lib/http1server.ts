@@ -23,6 +23,7 @@ import {
   type ResponseHead,
 } from "./http1.ts";
 import { DATA, END, MessageReader } from "./http1reader.ts";
+import { destroyWhenWritten } from "./runtime.ts";
 
 /** In milliseconds. */
 export interface ServerTimeouts {
@@ -40,7 +41,6 @@ export interface ServerOptions {
   readonly limits: HeadLimits;
   readonly timeouts: ServerTimeouts;
   readonly handle: Handle;
-  /** Something that a client did: debug level. */
   readonly onClientError: (client: Client, error: Error) => void;
   readonly onClose: (connection: ServerConnection) => void;
 }
@@ -147,7 +147,7 @@ export class ServerConnection implements Downstream, Expiring {
     return waits && this.#reader.buffered > PIPELINE_LIMIT;
   }
 
-  /** What has to happen next, if it isn't the upstream's turn to answer, which may take for ever. */
+  /** What has to happen next; `nothing` if that is the answer, which may take for ever. */
   #waitsFor(): Wait {
     if (this.#state === TUNNEL) return "nothing";
     if (this.#socket.writableNeedDrain || this.#isFull) return "reading";
@@ -163,9 +163,8 @@ export class ServerConnection implements Downstream, Expiring {
     if (wait === this.#wait && !moved) return;
     this.#wait = wait;
     const { head, idle, stall } = this.#options.timeouts;
-    this.#expireIn(
-      wait === "nothing" ? 0 : wait === "head" ? head : wait === "idle" ? idle : stall,
-    );
+    const times = { nothing: 0, head, idle, body: stall, upstream: stall, reading: stall };
+    this.#expireIn(times[wait]);
   }
 
   /** Handles the next event; false when there is nothing to do until something else happens. */
@@ -208,20 +207,13 @@ export class ServerConnection implements Downstream, Expiring {
   /** Answers 400 and its kin, and closes: what follows a framing error can't be trusted. */
   #refuse(error: Error): void {
     this.#options.onClientError(this.client, error);
-    this.#takeHandler()?.onGone();
+    this.#handler?.onGone();
+    this.#handler = undefined;
     if (this.#state === CLOSING) return;
     if (this.#started) return this.abort();
     if (this.#state === ANSWER) this.#state = BODY; // so that it closes
-    if (error instanceof Http1Error) {
-      return answer(this, { method: this.#method }, error.status, error.message);
-    }
-    answer(this, { method: this.#method }, 500, UNABLE);
-  }
-
-  #takeHandler(): RequestHandler | undefined {
-    const handler = this.#handler;
-    this.#handler = undefined;
-    return handler;
+    const status = error instanceof Http1Error ? error.status : 500;
+    answer(this, { method: this.#method }, status, status === 500 ? UNABLE : error.message);
   }
 
   informational(head: ResponseHead, fields: readonly string[]): void {
@@ -359,7 +351,7 @@ export class ServerConnection implements Downstream, Expiring {
 
   #onClose(): void {
     this.#options.clock.delete(this);
-    this.#takeHandler()?.onGone();
+    this.#handler?.onGone();
     this.#options.onClose(this);
   }
 
@@ -376,10 +368,4 @@ export class ServerConnection implements Downstream, Expiring {
       this.#refuse(new Http1Error(504, "The upstream didn't take the request in time."));
     } else this.#refuse(new Http1Error(408, "The request didn't arrive in time."));
   }
-}
-
-/** Not by the callback of an empty write: after one, Deno (2.9) doesn't send the next bytes. */
-function destroyWhenWritten(socket: Socket): void {
-  if (socket.writableLength === 0 || socket.destroyed) socket.destroy();
-  else setTimeout(destroyWhenWritten, 10, socket);
 }

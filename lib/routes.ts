@@ -250,7 +250,8 @@ function readUpstream(reader: Reader, route: Draft, words: string[]): void {
 /** A domain's or container's name, or an IP address; default port 80. A bad one is reported. */
 function parseUpstream(reader: Reader, what: string, text: string): Upstream {
   const { host: written, port = 80 } = splitHostPort(text) ?? { host: "" };
-  const host = toDomainName(written) ?? (isIP(written) > 0 ? written : "");
+  const isAddress = isIP(written) > 0 && !written.includes("%"); // a zone fits in no URL
+  const host = toDomainName(written) ?? (isAddress ? written : "");
   if (!host) report(reader, `invalid ${what}`, text, "host:port or [IPv6]:port, port 1-65535");
   return Object.freeze({ host, port, name: joinHostPort(host, port) });
 }
@@ -281,9 +282,6 @@ function readOnError(reader: Reader, route: Draft, words: string[]): void {
   if (status < 400) report(reader, "invalid status code", code, "400 to 599");
   const [address = ""] = place.split(/[/?]/, 1);
   const upstream = parseUpstream(reader, "on_error upstream", address);
-  if (upstream.host !== "" && !URL.canParse(`http://${upstream.name}/`)) {
-    report(reader, "invalid on_error upstream", address, "a host that a URL can name");
-  }
   const path = place.slice(address.length);
   if (!TARGET.test(path)) report(reader, "target path must begin with a /", path, "ASCII, no #");
   const target = path.length > 1 ? path : undefined;

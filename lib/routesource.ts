@@ -67,7 +67,8 @@ export async function startFileSource(options: FileSourceOptions): Promise<FileS
     const onlyChanged = wanted === "check";
     wanted = undefined;
     const bytes = await readBytes(path);
-    if (onlyChanged && last?.equals(bytes)) return;
+    // A file that is written in place is empty first: that isn't the end of all routes.
+    if (onlyChanged && (bytes.length === 0 || last?.equals(bytes))) return;
     last = bytes;
     const table = await parse(path, bytes);
     if (closed) return;

@@ -10,6 +10,7 @@ import net from "node:net";
 import type { Clock, Expiring } from "./clock.ts";
 import { ClientConnection } from "./http1client.ts";
 import type { Upstream } from "./routes.ts";
+import { connectReading } from "./runtime.ts";
 
 /** Idle connections kept for one upstream, and how long, in milliseconds. */
 const IDLE_LIMIT = 100;
@@ -21,7 +22,7 @@ const FAILED_FOR = 10_000;
  * milliseconds: servers close idle ones after some seconds, and the two may cross on the wire.
  */
 export const FRESH_FOR = 1_000;
-/** An answer has no time limit: a host that vanished is found by TCP's probes after this many ms. */
+/** An answer has no time limit; TCP's probes, after this many ms, find a host that has vanished. */
 const PROBE = 60_000;
 
 interface Pool {
@@ -189,25 +190,6 @@ export class UpstreamPools implements Expiring {
       });
     });
   }
-}
-
-/**
- * A socket that gives what it reads to `read`, which returns false to pause it. Node (20 to 26)
- * reads into `buffer` and calls back in one go, so that all sockets may share one; Deno (2.9)
- * waits between the two, so there each read has a buffer of its own.
- */
-function connectReading(
-  to: { host: string; port: number },
-  buffer: Buffer,
-  read: (chunk: Buffer) => boolean,
-): net.Socket {
-  const options = { ...to, noDelay: true, allowHalfOpen: true };
-  if ("Deno" in globalThis) {
-    const socket = net.connect(options);
-    return socket.on("data", (chunk: Buffer) => void (read(chunk) || socket.pause()));
-  }
-  const callback = (count: number) => read(buffer.subarray(0, count));
-  return net.connect({ ...options, onread: { buffer, callback } });
 }
 
 function newPool(retired: boolean): Pool {

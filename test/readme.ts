@@ -22,7 +22,7 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
   ["The program", ["centauri", "settings"]],
   ["A request, from the socket to the upstream", [
     ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
-    ...["rewrite", "answer", "upstream", "http1client", "errorpage"],
+    ...["rewrite", "answer", "upstream", "http1client", "errorpage", "runtime"],
   ]],
   ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
   ["Small tools", [

@@ -16,7 +16,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     "options",
   ],
   codecs: ["http1", "http1reader", "clienthello", "der", "x509", "routes"],
-  clients: ["http1client", "upstream", "store"],
+  clients: ["runtime", "http1client", "upstream", "store"],
   policy: [
     ...["settings", "exchange", "rewrite", "answer", "errorpage", "proxy", "http1server", "certs"],
     ...["routesource", "frontend"],

@@ -1,0 +1,42 @@
+/**
+ * Where sockets behave differently on Node and on Deno, one function for each difference. Needs
+ * nothing.
+ */
+import type { Buffer } from "node:buffer";
+import net from "node:net";
+
+/**
+ * A socket that gives what it reads to `read`, which returns false to pause it. Node (20 to 26)
+ * reads into `buffer` and calls back in one go, so that all sockets may share one; Deno (2.9)
+ * waits between the two, so there each read has a buffer of its own.
+ */
+export function connectReading(
+  to: { host: string; port: number },
+  buffer: Buffer,
+  read: (chunk: Buffer) => boolean,
+): net.Socket {
+  const options = { ...to, noDelay: true, allowHalfOpen: true };
+  if ("Deno" in globalThis) {
+    const socket = net.connect(options);
+    return socket.on("data", (chunk: Buffer) => void (read(chunk) || socket.pause()));
+  }
+  const callback = (count: number) => read(buffer.subarray(0, count));
+  return net.connect({ ...options, onread: { buffer, callback } });
+}
+
+/**
+ * Deno (2.9) reads on from the TCP socket below a paused TLS socket, and keeps all of it: there the
+ * handle is told by hand. Node (20 to 26) stops by itself.
+ */
+export function pauseBelow(secure: net.Socket, socket: net.Socket): void {
+  if (!("Deno" in globalThis)) return;
+  const { _handle: handle } = socket as { _handle?: { readStart(): void; readStop(): void } };
+  const follow = () => secure.isPaused() ? handle?.readStop() : handle?.readStart();
+  secure.on("pause", follow).on("resume", follow);
+}
+
+/** Not by the callback of an empty write: after one, Deno (2.9) doesn't send the next bytes. */
+export function destroyWhenWritten(socket: net.Socket): void {
+  if (socket.writableLength === 0 || socket.destroyed) socket.destroy();
+  else setTimeout(destroyWhenWritten, 10, socket);
+}

@@ -26,6 +26,7 @@ import { bodyVectors } from "./vectors/http1-bodies.ts";
 import { framingVectors } from "./vectors/http1-framing.ts";
 import { requestVectors } from "./vectors/http1-requests.ts";
 import {
+  type Answer,
   connect,
   curl,
   ok,
@@ -53,7 +54,10 @@ const centauri = await startCentauri({ after }, { routes: routesTo("127.0.0.1:1"
 /** The same in a hurry. */
 const hurried = await startCentauri({ after }, {
   routes: routesTo("127.0.0.1:1"),
-  args: ["--header-timeout=300ms", "--idle-timeout=600ms", "--stall-timeout=500ms"],
+  args: [
+    ...["--header-timeout=300ms", "--idle-timeout=600ms", "--stall-timeout=500ms"],
+    ...["--max-head-size=2KiB", "--max-head-fields=10"],
+  ],
 });
 
 /** `www.a.example` redirects; `other.example` is another site. */
@@ -222,6 +226,90 @@ test("pipelined requests are answered in their order, whoever answers them and w
     server.requests.length,
     expected.filter(([status]) => [200, 404].includes(status)).length,
   );
+});
+
+interface Plan {
+  readonly method: string;
+  readonly target: string;
+  /** The body with its framing. */
+  readonly payload: string;
+  readonly body: string;
+  readonly answer: string;
+}
+
+/** A request of any kind, and how it is to be answered. */
+function randomPlan(id: number, random: (below: number) => number): Plan {
+  const method = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"][random(6)] ?? "";
+  const body = id % 2 === 0 ? "" : "b".repeat([0, 1, 5_000, 120_000][random(4)] ?? 0);
+  const size = [1_000, 50_000][random(2)] ?? 0;
+  const chunks = [];
+  for (let at = 0; at < body.length; at += size) {
+    const chunk = body.slice(at, at + size);
+    chunks.push(`${chunk.length.toString(16)};e\r\n${chunk}\r\n`);
+  }
+  const trailer = random(2) === 0 ? "X-T: 1\r\n" : "";
+  const length = body === "" ? "" : `Content-Length: ${body.length}\r\n`;
+  const payload = random(2) === 0
+    ? `${length}\r\n${body}`
+    : `Transfer-Encoding: chunked\r\n\r\n${chunks.join("")}0\r\n${trailer}\r\n`;
+  const ways = ["length", "chunked", "close", "close-1.0", "204"];
+  const answer = `${ways[random(5)]}/${[0, 1, 1_000, 150_000][random(4)]}`;
+  return { method, target: `/${id}/${answer}`, payload, body, answer };
+}
+
+/** Answers a request as its target says: `/id/way/size`. */
+const answerAsTold: Answer = async ({ head, body }, peer) => {
+  const [, id, way, size] = /^\S+ \/(\d+)\/(\S+)\/(\d+) /.exec(head) ?? [];
+  const text = `${id} ${body.length} ${"y".repeat(Number(size))}`;
+  const sent = head.startsWith("HEAD") ? "" : text;
+  await setTimeout(Number(id) % 3);
+  const fields = `X-Id: ${id}\r\n`;
+  if (way === "204") return `HTTP/1.1 204 No Content\r\n${fields}\r\n`;
+  if (way === "length") return ok(text, fields).slice(0, sent === "" ? -text.length : undefined);
+  if (way === "chunked") {
+    const start = `HTTP/1.1 200 OK\r\n${fields}Transfer-Encoding: chunked\r\n\r\n`;
+    return sent === "" ? start : `${start}${sent.length.toString(16)}\r\n${sent}\r\n0\r\n\r\n`;
+  }
+  const version = way === "close" ? "1.1" : "1.0";
+  return void peer.socket.end(
+    `HTTP/${version} 200 OK\r\n${fields}Connection: close\r\n\r\n${sent}`,
+  );
+};
+
+test("requests of every kind and cut follow each other, each with its own answer", async (t) => {
+  const server = await startServer(t, answerAsTold);
+  await centauri.reload(routesTo(server.name));
+  let seed = 1;
+  // The same in every run.
+  const random = (below: number): number => (seed = (seed * 48_271) % 0x7fffffff) % below;
+  const talk = async (): Promise<void> => {
+    const client = await connect(t, centauri.httpsPort);
+    const plans = Array.from({ length: 50 }, (_, id) => randomPlan(id, random));
+    const bytes = Buffer.from(
+      plans.map(({ method, target, payload }) =>
+        `${method} ${target} HTTP/1.1\r\nHost: a.example\r\n${payload}`
+      ).join(""),
+    );
+    const send = async (): Promise<void> => {
+      for (let at = 0, end = 0; at < bytes.length; at = end) {
+        end = at + ([1, 300, 30_000, 200_000][random(4)] ?? 1);
+        client.write(bytes.subarray(at, end));
+        if (random(2) === 0) await setTimeout(0);
+      }
+    };
+    const read = async (): Promise<void> => {
+      for (const [id, { method, target, body, answer }] of plans.entries()) {
+        const message = await readMessage(client, method);
+        assert.match(message.head, new RegExp(`^HTTP/1.1 20[04] [^]*\r\nX-Id: ${id}\r\n`), target);
+        const [way = "", size] = answer.split("/");
+        const expected = `${id} ${body.length} ${"y".repeat(Number(size))}`;
+        const none = method === "HEAD" || way === "204";
+        assert.ok(message.body === (none ? "" : expected), `${method} ${target}`);
+      }
+    };
+    await Promise.all([send(), read()]);
+  };
+  await Promise.all([talk(), talk(), talk()]);
 });
 
 test("whoever pipelines without reading is held back, and gets every answer", async (t) => {
@@ -467,6 +555,18 @@ test("Max-Forwards counts down for OPTIONS and TRACE, and ends here at 0", async
   assert.deepEqual(await ask("TRACE", "0"), [405, "not passed"]);
   assert.deepEqual(await ask("TRACE", "10"), [200, "9"]);
   assert.deepEqual(await ask("GET", "0"), [200, "0"]);
+});
+
+test("the limits on a head are options", async (t) => {
+  const server = await startServer(t, () => ok(""));
+  await hurried.reload(routesTo(server.name));
+  const status = async (fields: string): Promise<number[]> =>
+    statuses(await exchange(t, get("/", `Connection: close\r\n${fields}`), hurried.httpsPort));
+  const rest = 2_048 - get("/", "Connection: close\r\nA: \r\n").length;
+  assert.deepEqual(await status(`A: ${"a".repeat(rest)}\r\n`), [200]);
+  assert.deepEqual(await status(`A: ${"a".repeat(rest + 1)}\r\n`), [431]);
+  assert.deepEqual(await status("A: b\r\n".repeat(8)), [200]);
+  assert.deepEqual(await status("A: b\r\n".repeat(9)), [431]);
 });
 
 test("an upstream may take longer to answer than any time-out", async (t) => {

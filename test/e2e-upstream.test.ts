@@ -517,6 +517,10 @@ test("every address of a name is tried", async (t) => {
   await assert.rejects(pools.connect(to), /ECONNREFUSED|EADDRNOTAVAIL/);
   resolve();
   await assert.rejects(pools.connect(to), /several\.example has no address/);
+  dns.promises.lookup = (() => new Promise(() => {})) as unknown as typeof lookup;
+  const hasty = new UpstreamPools(clock, 20);
+  t.after(() => hasty.close());
+  await assert.rejects(hasty.connect(to), /wasn't resolved in time/);
 });
 
 /** The head of the next request, as the upstream gets it. */

@@ -360,10 +360,9 @@ export class ServerConnection implements Downstream, Expiring {
   }
 
   onDeadline(): void {
-    const wait = this.#state === CLOSING ? "reading" : this.#wait;
-    const answerable = wait === "head" ? this.#reader.hasInput : !this.#started;
-    if (wait === "idle" || (wait === "head" && !answerable)) this.#close();
-    else if (wait === "reading" || !answerable) this.#socket.destroy();
+    const wait = this.#wait;
+    if (this.#state === CLOSING || wait === "reading") this.#socket.destroy();
+    else if (wait === "idle" || (wait === "head" && !this.#reader.hasInput)) this.#close();
     else if (wait === "upstream") {
       this.#refuse(new Http1Error(504, "The upstream didn't take the request in time."));
     } else this.#refuse(new Http1Error(408, "The request didn't arrive in time."));

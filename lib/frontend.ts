@@ -51,7 +51,7 @@ export interface FrontendOptions {
 }
 
 /** In the order of the server's preference (RFC 7301). */
-const ALPN_PROTOCOLS = ["http/1.1"];
+const ALPN_PROTOCOLS = ["http/1.1", "http/1.0"];
 
 /** How long a refused client has to read why, in milliseconds. */
 const REFUSAL_LINGER = 2_000;

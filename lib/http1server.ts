@@ -335,9 +335,9 @@ export class ServerConnection implements Downstream, Expiring {
   }
 
   #onDrain(): void {
+    this.#await(); // before more is written, which may be stuck again
     this.#handler?.onDrain();
     if (this.#state === HEAD) this.#process();
-    else this.#await();
   }
 
   /** The client sends no more. Except in a tunnel, that is how a client leaves. */

@@ -9,7 +9,7 @@ import { constants, generateKeyPairSync, randomBytes } from "node:crypto";
 import tls from "node:tls";
 import type { Logger } from "./log.ts";
 import { certificateNames as routeNames, type Route } from "./routes.ts";
-import type { CertificateRecord, CertificateStore } from "./store.ts";
+import { type CertificateRecord, type CertificateStore, ZERO_TIME } from "./store.ts";
 import { certificateNames, selfSigned } from "./x509.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
@@ -137,8 +137,6 @@ export class Certificates {
     this.#log.warn("no certificate for route", { route: route.domains[0], error, next });
   }
 }
-
-const ZERO_TIME = "0001-01-01T00:00:00Z";
 
 /** What decides which certificate a route has. */
 function entryKey(route: Route): string {

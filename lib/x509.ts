@@ -1,6 +1,7 @@
 /**
- * X.509 certificates (RFC 5280): self-signed ones are written, of others the serial number, the
- * expiry, the extensions and the names are read; and which host a set of names covers (RFC 9525).
+ * X.509 certificates (RFC 5280): self-signed ones, those that answer a tls-alpn-01 challenge (RFC
+ * 8737) and requests for others (PKCS #10, RFC 2986) are written; of any certificate what the type
+ * Certificate has is read; and which host a set of names covers (RFC 9525). Verifies nothing.
  * No clock and no randomness; needs der.ts, number.ts, `node:crypto` to sign, `node:net` (isIP).
  */
 import { Buffer } from "node:buffer";
@@ -20,46 +21,119 @@ export const OID = {
   keyUsage: "2.5.29.15",
   subjectAltName: "2.5.29.17",
   basicConstraints: "2.5.29.19",
+  authorityKeyIdentifier: "2.5.29.35",
   extKeyUsage: "2.5.29.37",
   serverAuth: "1.3.6.1.5.5.7.3.1",
+  tlsFeature: "1.3.6.1.5.5.7.1.24", // RFC 7633
+  acmeIdentifier: "1.3.6.1.5.5.7.1.31", // RFC 8737 6.1
+  extensionRequest: "1.2.840.113549.1.9.14", // RFC 2985 5.4.2
   ecdsaWithSha256: "1.2.840.10045.4.3.2",
 } as const;
+
+/** By curve, or `rsa`: the hash, and the AlgorithmIdentifier (RFC 5758 3.2, RFC 4055 5). */
+const SIGNATURES: ReadonlyMap<string | undefined, { hash: string; algorithm: Buffer }> = new Map([
+  ["prime256v1", { hash: "sha256", algorithm: der.sequence(der.oid(OID.ecdsaWithSha256)) }],
+  ["secp384r1", { hash: "sha384", algorithm: der.sequence(der.oid("1.2.840.10045.4.3.3")) }],
+  ["rsa", {
+    hash: "sha256",
+    algorithm: der.sequence(der.oid("1.2.840.113549.1.1.11"), der.nullValue()),
+  }],
+]);
+
+/** What certificates signed by their own key have in common. `serial` and `key` as selfSigned(). */
+interface Template {
+  readonly key: KeyObject;
+  readonly serial: Uint8Array;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+}
 
 /**
  * PEM. `names`: domain names, wildcards, IP addresses; the subject first. `key`: private, on P-256.
  * `serial`: a positive number of at most 20 octets in DER; 16 random bytes do. Throws DerError.
  */
-export function selfSigned(options: {
-  names: readonly string[];
-  key: KeyObject;
-  serial: Uint8Array;
-  notBefore: Date;
-  notAfter: Date;
-}): string {
-  const { names: [subject = ""], key } = options;
-  const isP256 = key.asymmetricKeyDetails?.namedCurve === "prime256v1";
-  if (!isP256) throw new der.DerError("a self-signed certificate takes a key on P-256");
-  const serial = der.integer(options.serial);
-  const isSerial = serial.length <= 2 + MAX_SERIAL && options.serial.some((byte) => byte !== 0);
-  if (!isSerial) throw new der.DerError("a serial number is positive and has at most 20 octets");
+export function selfSigned(options: Template & { names: readonly string[] }): string {
+  const { names, names: [subject = ""] } = options;
   // RFC 5280 4.2.1.6: with an empty subject, the alternative name is critical.
   const fits = subject.length <= MAX_COMMON_NAME;
-  const attribute = der.sequence(der.oid(OID.commonName), der.utf8String(subject));
-  const name = fits ? der.sequence(der.setOf(attribute)) : der.sequence();
+  return certificate(options, fits ? subject : "", (spki) => extensions(names, !fits, spki));
+}
+
+/**
+ * PEM: what a server shows to a client that offers the protocol `acme-tls/1` (RFC 8737 section 3).
+ * `name`: the one domain name or IP address being proved, without `*.`. Options as selfSigned().
+ */
+export function challengeCertificate(
+  options: Template & { name: string; keyAuthorization: string },
+): string {
+  const digest = createHash("sha256").update(options.keyAuthorization).digest();
+  return certificate(options, "ACME challenge", () => [
+    extension(OID.subjectAltName, generalNames([options.name])),
+    extension(OID.acmeIdentifier, der.octetString(digest), true),
+  ]);
+}
+
+function certificate(
+  { key, serial: number, notBefore, notAfter }: Template,
+  commonName: string,
+  extensions: (spki: Buffer) => Buffer[],
+): string {
+  const isP256 = key.asymmetricKeyDetails?.namedCurve === "prime256v1";
+  if (!isP256) throw new der.DerError("a self-signed certificate takes a key on P-256");
+  const serial = der.integer(number);
+  const isSerial = serial.length <= 2 + MAX_SERIAL && number.some((byte) => byte !== 0);
+  if (!isSerial) throw new der.DerError("a serial number is positive and has at most 20 octets");
+  const attribute = der.sequence(der.oid(OID.commonName), der.utf8String(commonName));
+  const name = commonName === "" ? der.sequence() : der.sequence(der.setOf(attribute));
   const spki = createPublicKey(key).export({ type: "spki", format: "der" });
-  const algorithm = der.sequence(der.oid(OID.ecdsaWithSha256));
-  const tbsCertificate = der.sequence(
-    der.explicit(0, der.integer(2)), // v3
-    serial,
-    algorithm,
-    name, // issuer
-    der.sequence(der.time(options.notBefore), der.time(options.notAfter)),
-    name, // subject
-    spki,
-    der.explicit(3, der.sequence(...extensions(options.names, !fits, spki))),
-  );
-  const signature = sign("sha256", tbsCertificate, key);
-  return toPem("CERTIFICATE", der.sequence(tbsCertificate, algorithm, der.bitString(signature)));
+  const bytes = signed(key, (algorithm) =>
+    der.sequence(
+      der.explicit(0, der.integer(2)), // v3
+      serial,
+      algorithm,
+      name, // issuer
+      der.sequence(der.time(notBefore), der.time(notAfter)),
+      name, // subject
+      spki,
+      der.explicit(3, der.sequence(...extensions(spki))),
+    ));
+  return toPem("CERTIFICATE", bytes);
+}
+
+/**
+ * PKCS #10 in DER, with an empty subject: the names of a server are alternative names and nothing
+ * else (CA/Browser Forum BR 7.1.4.3). `names`: as selfSigned(); they become lower-case. `key`:
+ * private: P-256, P-384 or RSA. `mustStaple`: asks for a certificate that clients take with an OCSP
+ * response only. Throws DerError.
+ */
+export function certificateRequest(options: {
+  names: readonly string[];
+  key: KeyObject;
+  mustStaple?: boolean;
+}): Buffer {
+  const { names, key, mustStaple = false } = options;
+  const wanted = [extension(OID.subjectAltName, generalNames(names))];
+  // RFC 7633 6: a SEQUENCE of the TLS extensions that the server must answer: status_request (5).
+  if (mustStaple) wanted.push(extension(OID.tlsFeature, der.sequence(der.integer(5))));
+  const values = der.setOf(der.sequence(...wanted));
+  const attribute = der.sequence(der.oid(OID.extensionRequest), values);
+  return signed(key, () =>
+    der.sequence(
+      der.integer(0), // v1
+      der.sequence(), // subject
+      createPublicKey(key).export({ type: "spki", format: "der" }),
+      der.tlv(0xa0, attribute), // [0] IMPLICIT SET
+    ));
+}
+
+/** RFC 5280 4.1, RFC 2986 4.2: what is signed, the algorithm, the signature. */
+function signed(key: KeyObject, content: (algorithm: Buffer) => Buffer): Buffer {
+  const { asymmetricKeyDetails, asymmetricKeyType } = key;
+  const found = SIGNATURES.get(asymmetricKeyDetails?.namedCurve ?? asymmetricKeyType);
+  if (!found) throw new der.DerError("no key to sign with: expected P-256, P-384 or RSA");
+  const { hash, algorithm } = found;
+  const bytes = content(algorithm);
+  return der.sequence(bytes, algorithm, der.bitString(sign(hash, bytes, key)));
 }
 
 function extensions(names: readonly string[], critical: boolean, spki: Uint8Array): Buffer[] {
@@ -93,10 +167,16 @@ export function generalNames(names: readonly string[]): Buffer {
   return der.sequence(...new Map(encoded.map((name) => [name.toString("hex"), name])).values());
 }
 
-/** `serial`: the INTEGER's content, with the 00 before a high first bit; `extension`: by OID. */
+/**
+ * `serial`: the INTEGER's content, with the 00 before a high first bit. `issuerName`: the issuer's
+ * common name. `publicKey`: the SubjectPublicKeyInfo in DER. `extension`: a value by its OID.
+ */
 export type Certificate = {
   readonly serial: Buffer;
+  readonly issuerName: string | undefined;
+  readonly notBefore: Date;
   readonly notAfter: Date;
+  readonly publicKey: Buffer;
   extension(id: string): der.DerNode | undefined;
 };
 
@@ -106,16 +186,28 @@ export function readCertificate(pem: string): Certificate {
   if (block === undefined) throw new der.DerError("no certificate in the PEM text");
   const tbs = child(der.readDer(fromPem(block)), 0);
   const first = child(tbs, 0).tag === 0xa0 ? 1 : 0; // v1 has no version
+  const validity = child(tbs, first + 3);
   const list = tbs.children.find(({ tag }) => tag === 0xa3);
   return {
     serial: der.readInteger(child(tbs, first)),
-    notAfter: der.readTime(child(child(tbs, first + 3), 1)),
+    issuerName: commonName(child(tbs, first + 2)),
+    notBefore: der.readTime(child(validity, 0)),
+    notAfter: der.readTime(child(validity, 1)),
+    publicKey: child(tbs, first + 5).raw,
     extension(id) {
       const wanted = der.oid(id);
       const found = list?.children[0]?.children.find((e) => child(e, 0).raw.equals(wanted));
       return found && der.readDer(child(found, found.children.length - 1).content);
     },
   };
+}
+
+/** Of a Name: a sequence of sets of pairs, of which the last common name is the most specific. */
+function commonName(name: der.DerNode): string | undefined {
+  const wanted = der.oid(OID.commonName);
+  const pairs = name.children.flatMap(({ children }) => children);
+  const value = pairs.findLast((pair) => child(pair, 0).raw.equals(wanted))?.children[1];
+  return value?.content.toString(value.tag === 0x0c ? "utf8" : "latin1"); // else PrintableString
 }
 
 /** The DNS names and IP addresses of the first certificate: RFC 9525 knows no others. */
@@ -158,6 +250,18 @@ function addressBytes(text: string): Buffer | undefined {
 function addressText(bytes: Buffer): string {
   const groups = bytes.toString("hex").replace(/(....)(?=.)/g, "$1:");
   return bytes.length === 4 ? bytes.join(".") : new URL(`http://[${groups}]`).hostname.slice(1, -1);
+}
+
+/**
+ * An address's name in the reverse tree, which a tls-alpn-01 client asks for by SNI (RFC 8738
+ * section 6): `4.3.2.1.in-addr.arpa`, 32 digits and `ip6.arpa`. Throws DerError for anything else.
+ */
+export function reverseName(address: string): string {
+  const bytes = addressBytes(address);
+  if (!bytes) throw new der.DerError(`no IP address: ${address}`);
+  return bytes.length === 4
+    ? `${bytes.toReversed().join(".")}.in-addr.arpa`
+    : `${[...bytes.toString("hex")].reverse().join(".")}.ip6.arpa`;
 }
 
 /** The blocks of one label, such as `CERTIFICATE`, each with its markers and a last line end. */

@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { createHash, generateKeyPairSync, type KeyObject, X509Certificate } from "node:crypto";
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  X509Certificate,
+} from "node:crypto";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
@@ -10,12 +16,15 @@ import tls from "node:tls";
 import * as der from "../lib/der.ts";
 import {
   certificateNames,
+  certificateRequest,
+  challengeCertificate,
   coversName,
   extension,
   fromPem,
   OID,
   pemBlocks,
   readCertificate,
+  reverseName,
   selfSigned,
   toPem,
 } from "../lib/x509.ts";
@@ -38,10 +47,14 @@ function make(names: readonly string[], options: Options = {}): string {
 }
 
 /** `openssl x509 -text`, after `openssl verify` found the certificate good as its own issuer. */
-async function opensslText(folder: string, pem: string): Promise<string> {
+async function opensslText(
+  folder: string,
+  pem: string,
+  strictness = "-x509_strict",
+): Promise<string> {
   const file = join(folder, "certificate.pem");
   await writeFile(file, pem);
-  const verified = await run("openssl", ["verify", "-x509_strict", "-CAfile", file, file]);
+  const verified = await run("openssl", ["verify", strictness, "-CAfile", file, file]);
   assert.equal(verified.stdout, `${file}: OK\n`, verified.stderr);
   const { stdout } = await run("openssl", ["x509", "-noout", "-text", "-in", file]);
   return stdout.replace(/ +\n/g, "\n");
@@ -173,7 +186,9 @@ test("readCertificate() gives serial, expiry and extensions of the first in a ch
 
 test("readCertificate() reads a certificate of version 1, without extensions", () => {
   const time = der.sequence(der.time(new Date(0)), der.time(new Date(DAY)));
-  const tbs = der.sequence(der.integer(5), der.sequence(), der.sequence(), time, der.sequence());
+  const name = der.sequence();
+  const spki = der.sequence(der.sequence(), der.bitString(Buffer.from("key")));
+  const tbs = der.sequence(der.integer(5), der.sequence(), name, time, name, spki);
   const pem = toPem("CERTIFICATE", der.sequence(tbs));
   assert.deepEqual(readCertificate(pem).serial, Buffer.from([5]));
   assert.equal(readCertificate(pem).notAfter.getTime(), DAY);
@@ -204,6 +219,120 @@ test("certificateNames() skips other kinds of names and addresses of no length",
   const changed = der.sequence(...tbs!.children.slice(0, -1).map(({ raw }) => raw), list);
   const pem = toPem("CERTIFICATE", der.sequence(changed));
   assert.deepEqual(certificateNames(pem), ["a.example", "192.0.2.255", "2001:db8::"]);
+});
+
+/** `openssl req -text`, after `openssl req -verify` found the signature good. */
+async function requestText(folder: string, request: Uint8Array): Promise<string> {
+  const file = join(folder, "request.der");
+  await writeFile(file, request);
+  const args = ["req", "-verify", "-noout", "-text", "-nameopt", "utf8", "-inform", "DER"];
+  const { code, stdout, stderr } = await run("openssl", [...args, "-in", file]);
+  assert.equal(code, 0, stderr);
+  assert.match(stderr + stdout, /self-signature verify OK/);
+  return stdout.replace(/ +\n/g, "\n");
+}
+
+test("certificateRequest() makes what OpenSSL verifies, for each kind of key", async (t) => {
+  if (!needProgram(t, "openssl")) return;
+  const folder = await temporaryFolder(t);
+  const names = ["Example.com", "*.example.com", LONG, "192.0.2.1", "2001:db8::1"];
+  const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
+  for (
+    const [key, algorithm] of [
+      [newKey(), "ecdsa-with-SHA256"],
+      [newKey("P-384"), "ecdsa-with-SHA384"],
+      [rsa, "sha256WithRSAEncryption"],
+    ] as const
+  ) {
+    const text = await requestText(folder, certificateRequest({ names, key }));
+    assert.match(text, new RegExp(`Signature Algorithm: ${algorithm}\n`));
+    assert.match(text, /Version: 1 \(0x0\)/);
+    assert.match(text, /Subject:\n/, "no common name");
+    assert.match(text, /Alternative Name:\n\s+DNS:example\.com, DNS:\*\.example\.com, DNS:a{60}/);
+    assert.match(text, /, IP Address:192\.0\.2\.1, IP Address:2001:DB8:0:0:0:0:0:1\n/);
+    assert.doesNotMatch(text, /TLS Feature/);
+    const spki = createPublicKey(key).export({ type: "spki", format: "der" });
+    assert.ok(certificateRequest({ names, key }).includes(spki));
+  }
+});
+
+test("certificateRequest() asks for a certificate that must staple", async (t) => {
+  const names = ["example.com"];
+  const request = certificateRequest({ names, key: newKey(), mustStaple: true });
+  const [info] = der.readDer(request).children;
+  assert.equal(info?.children[3]?.tag, 0xa0);
+  if (!needProgram(t, "openssl")) return;
+  const text = await requestText(await temporaryFolder(t), request);
+  assert.match(text, /TLS Feature:\n\s+status_request\n/);
+});
+
+test("certificateRequest() refuses names and keys that no certificate has", () => {
+  const p521 = generateKeyPairSync("ec", { namedCurve: "P-521" }).privateKey;
+  const ed25519 = generateKeyPairSync("ed25519").privateKey;
+  assert.throws(() => certificateRequest({ names: [], key: newKey() }), der.DerError);
+  assert.throws(() => certificateRequest({ names: ["a b"], key: newKey() }), der.DerError);
+  for (const key of [p521, ed25519]) {
+    assert.throws(() => certificateRequest({ names: ["example.com"], key }), der.DerError);
+  }
+});
+
+function makeChallenge(name: string, keyAuthorization: string): string {
+  const [notBefore, notAfter] = [new Date(Date.now() - DAY), new Date(Date.now() + DAY)];
+  return challengeCertificate({
+    name,
+    keyAuthorization,
+    key: newKey(),
+    serial: SERIAL,
+    notBefore,
+    notAfter,
+  });
+}
+
+test("challengeCertificate() has one name and the hash of the key authorization", async (t) => {
+  const token = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.thumbprint";
+  for (const name of ["example.com", LONG, "192.0.2.1", "2001:db8::1"]) {
+    const pem = makeChallenge(name, token);
+    const read = readCertificate(pem);
+    assert.deepEqual(certificateNames(pem), [name]);
+    const digest = createHash("sha256").update(token).digest("hex");
+    // RFC 8737 3: "The extension value MUST contain the DER encoding of the Authorization"
+    assert.equal(read.extension(OID.acmeIdentifier)?.raw.toString("hex"), `0420${digest}`);
+    const [tbs] = der.readDer(fromPem(pem)).children;
+    assert.deepEqual(tbs?.children[3]?.raw, tbs?.children[5]?.raw, "issuer and subject");
+    const ids = tbs?.children[7]?.children[0]?.children.map(({ children }) => children[0]!.raw);
+    assert.deepEqual(ids, [der.oid(OID.subjectAltName), der.oid(OID.acmeIdentifier)]);
+    assert.ok(new X509Certificate(pem).verify(new X509Certificate(pem).publicKey));
+  }
+  if (!needProgram(t, "openssl")) return;
+  const pem = makeChallenge("example.com", token);
+  const text = await opensslText(await temporaryFolder(t), pem, "-ignore_critical");
+  assert.match(text, /1\.3\.6\.1\.5\.5\.7\.1\.31: critical\n/);
+  assert.match(text, /Alternative Name:\n\s+DNS:example\.com\n/);
+});
+
+test("readCertificate() gives the issuer's common name, public key and lifetime", async (t) => {
+  const key = newKey();
+  const notBefore = new Date("2026-01-01T00:00:00Z");
+  const pem = make(["example.com"], { key, notBefore });
+  const read = readCertificate(pem);
+  assert.equal(read.issuerName, "example.com");
+  assert.equal(read.notBefore.getTime(), notBefore.getTime());
+  const spki = createPublicKey(key).export({ type: "spki", format: "der" });
+  assert.deepEqual(read.publicKey, spki);
+  assert.equal(readCertificate(make([LONG])).issuerName, undefined);
+  if (!needProgram(t, "openssl")) return;
+  const folder = await temporaryFolder(t);
+  const subject = "/C=DE/O=CN=x/CN=Root Ä1/OU=after";
+  const args = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-utf8", "-keyout", "/dev/null"];
+  const { stdout } = await run("openssl", [...args, "-subj", subject], { cwd: folder });
+  assert.equal(readCertificate(stdout).issuerName, "Root Ä1");
+});
+
+test("reverseName() gives an address's name in the reverse tree", () => {
+  assert.equal(reverseName("192.0.2.10"), "10.2.0.192.in-addr.arpa");
+  const digits = `1${".0".repeat(23)}.8.b.d.0.1.0.0.2.ip6.arpa`;
+  assert.equal(reverseName("2001:db8::1"), digits);
+  assert.throws(() => reverseName("example.com"), der.DerError);
 });
 
 const COVERED: readonly [names: string, host: string][] = [

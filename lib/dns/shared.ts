@@ -6,7 +6,10 @@
  * No message holds a secret: not the value of a variable, not the query of a URL, not a request's
  * body, and what a service says is searched for the request's credentials before it is repeated.
  */
+import { Buffer } from "node:buffer";
+import { closeSync, openSync, readSync } from "node:fs";
 import { clearTimeout, setTimeout } from "node:timers";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { HttpAnswer, HttpClient, HttpRequest } from "../httpsclient.ts";
 import { quote } from "../log.ts";
 import { parseDecimal } from "../number.ts";
@@ -22,6 +25,8 @@ const MAX_SECONDS = 2 ** 31 - 1; // also the longest TTL (RFC 2181 section 8)
 const MAX_TIMER_MS = 2 ** 31 - 1; // longer ones fire at once
 /** Octets of JSON that are parsed: a list of many thousand zones. */
 const MAX_JSON = 4 * 1024 * 1024;
+/** Octets of a file with a secret: far more than any key. */
+const MAX_FILE = 64 * 1024;
 /** UTF-16 units of a service's own words that are repeated. */
 const MAX_WORDS = 300;
 /** Shorter values of a request's fields are no secrets, but words such as `*`. */
@@ -49,18 +54,48 @@ export function needed(env: Env, ...names: readonly [string, ...string[]]): stri
   throw new DnsProviderError(`${names[0]}${others} is not set: the DNS provider needs it`);
 }
 
+/**
+ * A file's text without its last line end; `name` is the variable that has the path. Throws
+ * DnsProviderError, without a word of the content, when it is empty, too long or unreadable.
+ */
+export function readSmallFile(name: string, path: string): string {
+  const buffer = Buffer.alloc(MAX_FILE + 1);
+  let length = 0;
+  try {
+    const file = openSync(path, "r");
+    try {
+      // As far as it goes: a pipe comes in pieces, and has no length.
+      for (let got = 1; got > 0 && length < buffer.length; length += got) {
+        got = readSync(file, buffer, length, buffer.length - length, null);
+      }
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw new DnsProviderError(`can't read ${quote(path)} (${name})`, { cause: error });
+  }
+  const text = buffer.toString("utf8", 0, length).replace(/\r?\n$/, "");
+  if (text !== "" && length <= MAX_FILE) return text;
+  const problem = text === "" ? "is empty" : `has more than ${MAX_FILE} octets`;
+  throw new DnsProviderError(
+    `${quote(path)} (${name}) ${problem}: expected a secret`,
+  );
+}
+
 /** A name or several, the preferred one first: variables, or prefixes without last underscore. */
 type Names = string | readonly string[];
 
 /** A whole number of seconds; throws DnsProviderError for `2m`, a sign or a fraction. */
 export function seconds(env: Env, names: Names, fallback: number): number {
-  const name = [names].flat().find((one) => optional(env, one) !== undefined);
-  const given = name === undefined ? undefined : optional(env, name);
-  if (given === undefined) return fallback;
-  const value = parseDecimal(given, MAX_SECONDS);
-  if (value !== undefined) return value;
-  const shown = quote(given, 40);
-  throw new DnsProviderError(`invalid ${name} ${shown}: expected a whole number of seconds: 120`);
+  for (const name of [names].flat()) {
+    const given = optional(env, name);
+    if (given === undefined) continue;
+    const value = parseDecimal(given, MAX_SECONDS);
+    if (value !== undefined) return value;
+    const problem = `invalid ${name} ${quote(given, 40)}`;
+    throw new DnsProviderError(`${problem}: expected a whole number of seconds: 120`);
+  }
+  return fallback;
 }
 
 /**
@@ -170,7 +205,7 @@ async function within<T>(
   try {
     return await work(both.signal);
   } catch (error) {
-    throw both.signal.reason === late ? late : error;
+    throw both.signal.aborted ? both.signal.reason : error;
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", abort);
@@ -258,5 +293,26 @@ export function perName(): <T>(name: string, work: () => Promise<T>) => Promise<
     } finally {
       if (latest.get(name) === mine) latest.delete(name);
     }
+  };
+}
+
+/**
+ * lego's _SEQUENCE_INTERVAL, for services that hold one value a name: `turn` resolves when the
+ * interval after the latest `done` of that name is over, so that no cache has the value before.
+ * Rejects when the signal ends. Names have their own turns: where lego waits between any two.
+ */
+export function sequence(env: Env, prefix: Names, fallback: number = PROPAGATION_TIMEOUT): {
+  readonly turn: (name: string, signal: AbortSignal) => Promise<void>;
+  readonly done: (name: string) => void;
+} {
+  const interval = seconds(env, withEnd(prefix, "_SEQUENCE_INTERVAL"), fallback) * 1000;
+  const free = new Map<string, number>(); // when each name is, on the clock of performance.now()
+  return {
+    async turn(name, signal) {
+      const wait = (free.get(name) ?? 0) - performance.now();
+      if (wait > 0) await sleep(Math.min(Math.ceil(wait), MAX_TIMER_MS), undefined, { signal });
+      free.delete(name);
+    },
+    done: (name) => void free.set(name, performance.now() + interval),
   };
 }

@@ -1,0 +1,103 @@
+/**
+ * The provider `gandiv5`: domains in Gandi's LiveDNS, whose API reads and writes all values of a
+ * name at once (an RRset). So a value is added and taken away by reading the others and writing them
+ * back, one after another for each name. Written from its documentation and from what other clients
+ * send; not run against the real service.
+ *
+ * GANDIV5_PERSONAL_ACCESS_TOKEN, or GANDIV5_API_KEY, which Gandi has deprecated; GANDIV5_TTL (300,
+ * which is also the least), GANDIV5_PROPAGATION_TIMEOUT (1200: the service is slow),
+ * GANDIV5_POLLING_INTERVAL (20) and GANDIV5_HTTP_TIMEOUT (10) in seconds.
+ * Needs addr.ts, log.ts, shared.ts.
+ */
+import { isDomainName } from "../addr.ts";
+import type { HttpRequest } from "../httpsclient.ts";
+import { quote } from "../log.ts";
+import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";
+import {
+  callJson,
+  httpTimeout,
+  member,
+  needed,
+  optional,
+  perName,
+  propagation,
+  relativeName,
+  seconds,
+} from "./shared.ts";
+
+const SERVICE = "Gandi";
+const API = "https://api.gandi.net/v5/livedns/domains/";
+const MIN_TTL = 300;
+const RIGHTS = "it needs the permission to manage this domain's technical configuration";
+
+/** A CreateProvider. */
+export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvider {
+  const secret = needed(env, "GANDIV5_PERSONAL_ACCESS_TOKEN", "GANDIV5_API_KEY");
+  const isToken = optional(env, "GANDIV5_PERSONAL_ACCESS_TOKEN") !== undefined;
+  const fields = ["Authorization", `${isToken ? "Bearer" : "Apikey"} ${secret}`];
+  const credential = isToken ? "token (GANDIV5_PERSONAL_ACCESS_TOKEN)" : "key (GANDIV5_API_KEY)";
+  const timeout = httpTimeout(env, "GANDIV5", 10);
+  const ttl = Math.max(seconds(env, "GANDIV5_TTL", MIN_TTL), MIN_TTL);
+  const locked = perName();
+
+  const ask = (
+    zone: string,
+    [method, path, json]: readonly [HttpRequest["method"], string, unknown?],
+    signal: AbortSignal,
+    accept: readonly number[] = [],
+  ): Promise<unknown> => {
+    const explain = (status: number): string | undefined => {
+      if (status === 401 || status === 403) return RIGHTS;
+      return status === 404 ? `${zone} is no domain of this account in LiveDNS` : undefined;
+    };
+    const call = { method, url: `${API}${zone}/records/${path}`, fields, signal, timeout, accept };
+    const asked = { ...call, service: SERVICE, credential, explain };
+    return callJson(http, json === undefined ? asked : { ...asked, json });
+  };
+
+  /** Reads the values of a name, and writes back what `change` makes of them, unless undefined. */
+  const edit = (
+    name: string,
+    signal: AbortSignal,
+    change: (values: readonly string[]) => readonly string[] | undefined,
+  ): Promise<void> =>
+    locked(name, async () => {
+      const zone = await zoneOf(name, signal);
+      if (![zone, name].every(isDomainName)) {
+        throw new DnsProviderError(`${quote(zone, 300)} can't be the zone of ${quote(name, 300)}`);
+      }
+      const set = `${relativeName(name, zone, "@")}/TXT`;
+      // 404 is a name without TXT values, or a domain that isn't there: writing tells them apart.
+      const answer = await ask(zone, ["GET", set], signal, [404]);
+      const values = answer === undefined ? [] : strings(member(answer, "rrset_values"));
+      const rrset_values = change(values);
+      if (rrset_values === undefined) return;
+      await (rrset_values.length === 0
+        ? ask(zone, ["DELETE", set], signal, [404])
+        : ask(zone, ["PUT", set, { rrset_ttl: ttl, rrset_values }], signal));
+    });
+
+  return {
+    propagation: propagation(env, "GANDIV5", { timeout: 1200, interval: 20 }),
+    present: ({ name, value }, signal) =>
+      edit(name, signal, (values) => {
+        return values.some(is(value)) ? undefined : [...values, `"${value}"`];
+      }),
+    cleanUp: ({ name, value }, signal) =>
+      edit(name, signal, (values) => {
+        return values.some(is(value)) ? values.filter((other) => !is(value)(other)) : undefined;
+      }),
+  };
+}
+
+/** Values come back in quotes, however they were sent. */
+function is(value: string): (other: string) => boolean {
+  return (other) => other === value || other === `"${value}"`;
+}
+
+/** Throws when one isn't: what can't be read can't be written back. */
+function strings(value: unknown): readonly string[] {
+  const isText = (item: unknown): item is string => typeof item === "string";
+  if (Array.isArray(value) && value.every(isText)) return value;
+  throw new DnsProviderError(`${SERVICE} sent something else than the records expected`);
+}

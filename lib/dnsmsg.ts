@@ -15,10 +15,7 @@ import { Buffer } from "node:buffer";
 export const MAX_MESSAGE = 65_535;
 const MAX_LABEL = 63; // octets, RFC 1035 2.3.4
 const MAX_NAME = 255; // octets with the lengths, RFC 1035 2.3.4
-/** Characters: each octet may be `\DDD`. */
-const MAX_NAME_TEXT = 4 * MAX_NAME;
-/** Pointers followed in one name: it can't have more labels. */
-const MAX_POINTERS = 127;
+const MAX_POINTERS = 127; // in one name, which can't have more labels
 const HEADER = 12; // octets, RFC 1035 4.1.1
 /** Octets at least: the root's name, then type and class, and with a record ttl and length. */
 const [MIN_QUESTION, MIN_RECORD] = [5, 11];
@@ -135,31 +132,26 @@ function u16(...values: readonly number[]): Buffer {
  * characters than those named above must be written `\DDD`. Throws DnsMessageError.
  */
 export function encodeName(text: string): Buffer {
-  const name = text.endsWith(".") ? text.slice(0, -1) : text;
-  const fits = text.length <= MAX_NAME_TEXT + 1;
-  const labels = fits && name !== "" ? name.toLowerCase().split(".") : [];
-  const parts = labels.map((label) => {
-    const octets = Buffer.from(label.replace(ESCAPE, unescape), "latin1");
-    const fine = LABEL.test(label) && octets.length <= MAX_LABEL;
-    return fine ? Buffer.concat([Buffer.of(octets.length), octets]) : undefined;
-  });
-  const bytes = Buffer.concat([...parts.filter((part) => part !== undefined), Buffer.alloc(1)]);
-  if (fits && !parts.includes(undefined) && bytes.length <= MAX_NAME) return bytes;
+  const labels = NAME.test(text) ? text.toLowerCase().split(".").filter((label) => label) : [""];
+  const bytes = Buffer.concat([...labels.map(unescape).map(characterString), Buffer.alloc(1)]);
+  if (labels[0] !== "" && bytes.length <= MAX_NAME) return bytes;
   const quoted = JSON.stringify(text.slice(0, MAX_NAME));
   throw new DnsMessageError(`invalid name ${quoted}: expected labels of 1 to 63, 255 in all`);
 }
 
-const ESCAPE = /\\(\d{3})/g;
-const LABEL = /^(?:[a-z0-9_*/-]|\\(?:[01]\d\d|2[0-4]\d|25[0-5]))+$/;
-const unescape = (_: string, digits: string): string => String.fromCharCode(Number(digits));
+const OCTET = "(?:[a-z0-9_*/-]|\\\\(?:[01]\\d\\d|2[0-4]\\d|25[0-5]))";
+const NAME = new RegExp(`^(?:${OCTET}{1,63}(?:\\.${OCTET}{1,63})*)?\\.?$`, "i");
+const unescape = (label: string): string =>
+  label.replace(/\\(...)/g, (_, digits: string) => String.fromCharCode(Number(digits)));
 
 /** RFC 1035 3.3.14: as many strings of up to 255 octets as it takes. `text` is latin1. */
 export function txtData(text: string): Buffer {
-  const strings = text.match(/[^]{1,255}/g) ?? [""];
-  return Buffer.concat(
-    strings.map((s) => Buffer.from(String.fromCharCode(s.length) + s, "latin1")),
-  );
+  return Buffer.concat((text.match(/[^]{1,255}/g) ?? [""]).map(characterString));
 }
+
+/** RFC 1035 3.3: one octet of length, then that many; a label is one as well. */
+const characterString = (text: string): Buffer =>
+  Buffer.from(String.fromCharCode(text.length) + text, "latin1");
 
 /**
  * RFC 1035 4.1. Of a message that says it was truncated only the questions are read: what is left

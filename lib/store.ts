@@ -1,14 +1,18 @@
 /**
  * The certificate store: certificates with their private keys in one JSON file, in the format of
- * Centauri's certs.json. Needs file.ts. The file is replaced atomically, with mode 0600; one that
- * can't be read is never written. Without a lock: processes that share a file merge what the others
- * saved, unless two save in the same instant.
+ * Centauri's certs.json. Needs file.ts and lock.ts. The file is replaced atomically, with mode 0600;
+ * one that can't be read is never written. Processes that share a file lose nothing of each other's:
+ * each save reads, merges and writes under a lock. The Go program takes no part in that.
  */
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { writeFileAtomic } from "./file.ts";
+import { LockError, withLock } from "./lock.ts";
 
 const MAX_BYTES = 64 * 1024 * 1024; // some 10,000 certificates
+/** Why a folder takes no new file, though a file in it may be written. */
+const REFUSALS: ReadonlySet<string> = new Set(["EACCES", "EPERM", "EROFS"]);
 /** A time that isn't set, as Go writes it. */
 export const ZERO_TIME = "0001-01-01T00:00:00Z";
 
@@ -26,6 +30,7 @@ export interface CertificateRecord {
   readonly ariNextUpdate: string;
   readonly ariRenewalTime: string;
   readonly ariExplanation: string;
+  readonly acmeDirectory?: string; // URL of the CA that issued it; not of Go, which ignores it
 }
 
 type Kind = readonly [expected: string, unset: unknown, fits: (value: unknown) => boolean];
@@ -35,6 +40,7 @@ const isTime = (v: unknown): boolean => isText(v) && RFC_3339.test(v) && Date.pa
 const isNames = (v: unknown): boolean => v === null || (Array.isArray(v) && v.every(isText));
 const TEXT: Kind = ["a string", "", isText];
 const NEEDED: Kind = ["a string", undefined, isText];
+const OPTIONAL: Kind = ["a string or nothing", undefined, (v) => v === undefined || isText(v)];
 const TIME: Kind = ["an RFC 3339 time", ZERO_TIME, isTime];
 
 /** What is null or missing in a file is unset, as for Go. */
@@ -51,6 +57,7 @@ const MEMBERS: Readonly<Record<keyof CertificateRecord, Kind>> = {
   ariNextUpdate: TIME,
   ariRenewalTime: TIME,
   ariExplanation: TEXT,
+  acmeDirectory: OPTIONAL,
 };
 
 /** The file is no certificate store, or can't become one; the message says where and what. */
@@ -60,9 +67,9 @@ export class StoreError extends Error {}
 export class CertificateStore {
   readonly #path: string;
   readonly #now: () => Date;
-  /** What the file held when it had this `fileStamp`, by `keyOf`. */
+  /** What the file held when its content had this hash, by `keyOf`. */
   #saved: ReadonlyMap<string, CertificateRecord> = new Map();
-  #stamp: string | undefined;
+  #hash: string | undefined;
   /** What isn't in the file: new, or of a save that failed. */
   readonly #unsaved = new Map<string, CertificateRecord>();
   #writing: Promise<void> = Promise.resolve();
@@ -102,6 +109,16 @@ export class CertificateStore {
 
   async #write(): Promise<void> {
     this.#queued = undefined;
+    const merge = (check?: () => Promise<void>) => this.#merge(check);
+    await withLock(this.#path, merge).catch(async (error) => {
+      // A single file mounted into a folder that nobody may write to can't be locked, nor replaced.
+      const isRefused = error instanceof LockError && REFUSALS.has(codeOf(error.cause));
+      if (!isRefused || !(await isThere(this.#path))) throw error;
+      await merge();
+    });
+  }
+
+  async #merge(check?: () => Promise<void>): Promise<void> {
     const unsaved = new Map(this.#unsaved);
     await this.#load();
     const now = this.#now().getTime();
@@ -109,21 +126,24 @@ export class CertificateStore {
     const valid = merged.filter(({ notAfter }) => Date.parse(notAfter) > now);
     const json = Buffer.from(JSON.stringify(valid, null, 2) + "\n");
     if (json.length > MAX_BYTES) throw new StoreError(`${this.#path}: over ${MAX_BYTES} bytes`);
+    await check?.();
     await writeFileAtomic(this.#path, json, { mode: 0o600 });
     this.#saved = byKey(valid);
+    this.#hash = hashOf(json);
     for (const [key, record] of unsaved) {
       if (this.#unsaved.get(key) === record) this.#unsaved.delete(key);
     }
-    this.#stamp = await fileStamp(this.#path).catch(() => undefined); // then it is read again
   }
 
   /** Reads the file if it isn't known; if it is gone, what it held stays and is written again. */
   async #load(): Promise<void> {
     try {
-      const stamp = await fileStamp(this.#path);
-      if (stamp === undefined || stamp === this.#stamp) return;
-      this.#saved = byKey(readRecords(await readFile(this.#path, "utf8")));
-      this.#stamp = stamp;
+      if (!(await isThere(this.#path))) return;
+      const bytes = await readFile(this.#path);
+      const hash = hashOf(bytes); // stat() can't tell: inodes come back, and in the same instant
+      if (hash === this.#hash) return;
+      this.#saved = byKey(readRecords(bytes.toString()));
+      this.#hash = hash;
     } catch (error) {
       const what = error instanceof Error ? error.message : error;
       throw new StoreError(`the certificate store ${this.#path} can't be read: ${what}`);
@@ -159,17 +179,22 @@ function checkRecord(value: unknown, where: string): CertificateRecord {
   for (const [name, [expected, unset, fits]] of Object.entries(MEMBERS)) {
     record[name] ??= unset;
     if (!fits(record[name])) throw new StoreError(`${where}: ${name}: expected ${expected}`);
+    if (record[name] === undefined) delete record[name];
   }
   return record as unknown as CertificateRecord;
 }
 
-/** Changes when the file does; undefined when there is none. */
-async function fileStamp(path: string): Promise<string | undefined> {
+/** False when there is nothing; rejects when there is no regular file, or too large a one. */
+async function isThere(path: string): Promise<boolean> {
   const info = await stat(path).catch((error) => {
-    if (error.code !== "ENOENT") throw error;
+    if (codeOf(error) !== "ENOENT") throw error;
   });
-  if (info === undefined) return undefined;
+  if (info === undefined) return false;
   if (!info.isFile()) throw new StoreError(`it is ${info.isDirectory() ? "a folder" : "no file"}`);
   if (info.size > MAX_BYTES) throw new StoreError(`it has more than ${MAX_BYTES} bytes`);
-  return [info.dev, info.ino, info.size, info.mtimeMs, info.ctimeMs].join();
+  return true;
 }
+
+const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const codeOf = (error: unknown): string =>
+  String((error as NodeJS.ErrnoException | undefined)?.code);

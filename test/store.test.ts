@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { X509Certificate } from "node:crypto";
 import { chmod, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { test } from "node:test";
-import { setImmediate } from "node:timers/promises";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { test, type TestContext } from "node:test";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import tls from "node:tls";
 import { type CertificateRecord, CertificateStore, StoreError, ZERO_TIME } from "../lib/store.ts";
-import { temporaryFolder } from "./support.ts";
+import { runtimeCommand, temporaryFolder } from "./support.ts";
 
 const NOW = new Date("2026-11-22T12:00:00Z");
 const now = (): Date => NOW;
@@ -321,4 +324,89 @@ test("CertificateStore tightens the mode of a file that others could read", asyn
   await chmod(path, 0o644);
   await (await storeAt(path)).save(make());
   assert.equal((await stat(path)).mode & 0o777, 0o600);
+});
+
+test("CertificateStore keeps which CA issued a certificate, where that is known", async (t) => {
+  const path = join(await temporaryFolder(t), "certs.json");
+  const acmeDirectory = "https://ca.example/directory";
+  await (await storeAt(path)).save(make({ subject: "a", acmeDirectory }));
+  await (await storeAt(path)).save(make({ subject: "b" }));
+  const store = await storeAt(path);
+  assert.equal(store.find("lego", "a", null)?.acmeDirectory, acmeDirectory);
+  assert.ok(!("acmeDirectory" in (store.find("lego", "b", null) ?? {})));
+  await writeFile(path, JSON.stringify([{ ...make(), acmeDirectory: 7 }]));
+  await assert.rejects(storeAt(path), { message: /acmeDirectory: expected a string or nothing$/ });
+});
+
+test("CertificateStore writes a file in a folder that takes no lock, as a mount may be", async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, "certs.json");
+  await writeFile(path, "[]");
+  await chmod(path, 0o666);
+  await chmod(folder, 0o555);
+  const isRoot = process.getuid?.() === 0; // to whom a mode forbids nothing
+  if (isRoot) process.seteuid?.(65534);
+  try {
+    await (await storeAt(path)).save(make());
+    const missing = (await storeAt(join(folder, "none.json"))).save(make());
+    await assert.rejects(missing, {
+      message: new RegExp(`no lock can be made in ${folder}: EACCES`),
+    });
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+    await chmod(folder, 0o755);
+  }
+  assert.deepEqual(await contentOf(path), [make()]);
+  assert.deepEqual(await readdir(folder), ["certs.json"]);
+});
+
+/** Another process that saves `<prefix>-<i>.example`; the subjects that were saved so far. */
+function startWriter(t: TestContext, path: string, prefix: string, count: number) {
+  const [program, ...args] = runtimeCommand("test/store-writer.ts");
+  const stdio = ["ignore", "pipe", "inherit"] as const;
+  const child = spawn(program, [...args, path, prefix, `${count}`], { stdio: [...stdio] });
+  t.after(() => child.kill("SIGKILL"));
+  const saved: string[] = [];
+  createInterface({ input: child.stdout }).on("line", (line) => saved.push(line));
+  const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+  return { saved, ended, kill: () => child.kill("SIGKILL") };
+}
+
+test("CertificateStore loses nothing of several processes that save at once", async (t) => {
+  const path = join(await temporaryFolder(t), "certs.json");
+  const writers = ["a", "b", "c"].map((prefix) => startWriter(t, path, prefix, 80));
+  const store = await storeAt(path);
+  for (let i = 0; i < 80; i++) await store.save(make({ subject: `d-${i}.example` }));
+  for (const { ended } of writers) assert.equal(await ended, 0);
+  const wanted = ["a", "b", "c", "d"].flatMap((prefix) =>
+    Array.from({ length: 80 }, (_, i) => `${prefix}-${i}.example`)
+  );
+  assert.deepEqual((await subjectsOf(path)).sort(), wanted.sort());
+});
+
+test("CertificateStore loses nothing when processes are killed while they save", async (t) => {
+  const path = join(await temporaryFolder(t), "certs.json");
+  const saved: string[] = [];
+  for (const round of ["a", "b", "c"]) {
+    const names = ["x", "y"].map((name) => `${round}-${name}`);
+    const writers = names.map((name) => startWriter(t, path, name, 1e6));
+    const start = performance.now();
+    while (!writers.some((writer) => writer.saved.length > 10)) {
+      assert.ok(performance.now() - start < 30_000, "a lock of the dead is got again");
+      await setTimeout(5);
+      await contentOf(path).catch((error) => assert.equal(error.code, "ENOENT")); // always whole
+    }
+    for (const { kill, ended } of writers) {
+      await setTimeout(Math.random() * 30);
+      kill();
+      await ended;
+    }
+    saved.push(...writers.flatMap((writer) => writer.saved));
+  }
+  const start = performance.now();
+  await (await storeAt(path)).save(make({ subject: "last.example" }));
+  assert.ok(performance.now() - start < 15_000);
+  const kept = new Set(await subjectsOf(path));
+  assert.deepEqual(saved.filter((subject) => !kept.has(subject)), []);
+  assert.ok(kept.has("last.example") && saved.length > 30);
 });

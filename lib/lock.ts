@@ -66,9 +66,8 @@ async function create(lock: string, owner: string): Promise<boolean> {
     await writeFile(lock, owner, { flag: "wx", mode: 0o600 });
     return true;
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === "EEXIST") return false;
-    throw new LockError(`no lock can be made in ${dirname(lock)}: ${message}`, { cause });
+    if ((cause as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw new LockError(`no lock can be made in ${dirname(lock)}`, { cause });
   }
 }
 

@@ -87,6 +87,14 @@ export class CertificateStore {
     return store;
   }
 
+  /** Takes in what other processes saved meanwhile; rejects as open() does. */
+  reload(): Promise<void> {
+    this.#writing = this.#writing.then(() => this.#load());
+    const loaded = this.#writing;
+    this.#writing = loaded.catch(() => {});
+    return loaded;
+  }
+
   /** Of exactly these names and of the provider, else of no provider; it may have expired. */
   find(provider: string, subject: string, altNames: Names): CertificateRecord | undefined {
     const key = keyOf({ provider, subject, altNames });

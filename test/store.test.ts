@@ -349,9 +349,7 @@ test("CertificateStore writes a file in a folder that takes no lock, as a mount 
   try {
     await (await storeAt(path)).save(make());
     const missing = (await storeAt(join(folder, "none.json"))).save(make());
-    await assert.rejects(missing, {
-      message: new RegExp(`no lock can be made in ${folder}: EACCES`),
-    });
+    await assert.rejects(missing, { message: `no lock can be made in ${folder}` });
   } finally {
     if (isRoot) process.seteuid?.(0);
     await chmod(folder, 0o755);

@@ -185,6 +185,12 @@ const failures: readonly {
     expect: 'refused the request (400); it says "(hidden), (hidden) and (hidden) of (hidden)"',
   },
   {
+    name: "a secret that is the start of another",
+    why: "the rest of the longer one must not stay",
+    input: [400, "user-1 and user-1-long", { secrets: ["user-1", "user-1-long"] }],
+    expect: 'refused the request (400); it says "(hidden) and (hidden)"',
+  },
+  {
     name: "a secret that the limit would cut in two",
     why: "it is hidden before the words are cut",
     input: [400, `${"x".repeat(295)}hush-hush`, { secrets: ["hush-hush"] }],
@@ -365,6 +371,11 @@ const settingsRows: readonly { name: string; input: Record<string, string>; expe
     name: "a port too many",
     input: { RFC2136_NAMESERVER: "a:1:2" },
     expect: /^invalid DNSUPDATE_NAMESERVER or RFC2136_NAMESERVER "a:1:2": expected a host, or/,
+  },
+  {
+    name: "zones that are none",
+    input: { RFC2136_NAMESERVER: "a", DNSUPDATE_ZONES: "example.com,exa mple.com" },
+    expect: /^invalid zone "exa mple.com" in DNSUPDATE_ZONES or RFC2136_ZONES: expected names/,
   },
   {
     name: "a key without a secret",

@@ -258,30 +258,59 @@ async function startDns(
   return { server: `127.0.0.1:${port}`, port };
 }
 
+/** Answers by TCP too, and tells how many updates each message had. */
+async function startDnsTcp(t: Scope, port: number): Promise<number[]> {
+  const updates: number[] = [];
+  const server = net.createServer((socket) => {
+    let input = Buffer.alloc(0);
+    socket.on("error", () => {});
+    socket.on("data", (chunk: Buffer) => {
+      input = Buffer.concat([input, chunk]);
+      if (input.length < 2 || input.length < 2 + input.readUInt16BE(0)) return;
+      const { id, opcode, questions, authorities } = decodeMessage(input.subarray(2));
+      updates.push(authorities.length);
+      const answers = opcode === OPCODE.QUERY ? [SOA] : [];
+      const bytes = encodeMessage({ id, opcode, questions, answers, qr: true });
+      socket.write(Buffer.of(0)); // an answer comes in pieces
+      setImmediate(() => socket.write(Buffer.concat([Buffer.of(bytes.length), bytes])));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  t.after(() => new Promise((resolve) => server.close(resolve)));
+  return updates;
+}
+
+const SOA = {
+  name: "example.test",
+  type: TYPE.SOA,
+  class: CLASS.IN,
+  ttl: 0,
+  data: Buffer.alloc(22), // two names that are the root, five numbers
+};
+
 test("rfc2136 asks again by TCP when the answer by UDP is truncated", async (t) => {
   const { server, port } = await startDns(t, (bytes) => {
     const { id, opcode, questions } = decodeMessage(bytes);
     return [encodeMessage({ id, opcode, questions, qr: true, tc: true })];
   });
-  const updates: number[] = [];
-  const tcp = net.createServer((socket) => {
-    socket.on("error", () => {});
-    socket.on("data", (input: Buffer) => {
-      const { id, opcode, questions, authorities } = decodeMessage(input.subarray(2));
-      updates.push(authorities.length);
-      const soa = { name: "example.test", type: TYPE.SOA, class: CLASS.IN, ttl: 0 };
-      const data = Buffer.alloc(22);
-      const answers = opcode === OPCODE.QUERY ? [{ ...soa, data }] : [];
-      const bytes = encodeMessage({ id, opcode, questions, answers, qr: true });
-      socket.write(Buffer.of(0, bytes.length));
-      socket.write(bytes);
-    });
-  });
-  await new Promise<void>((resolve) => tcp.listen(port, "127.0.0.1", resolve));
-  t.after(() => new Promise((resolve) => tcp.close(resolve)));
+  const updates = await startDnsTcp(t, port);
   const dns = provider(t, createRfc2136, { RFC2136_NAMESERVER: server });
   await dns.present(txt("example.test"), never);
   assert.deepEqual(updates, [0, 1]);
+});
+
+test("rfc2136 sends only what is short by UDP, and asks for the zone once", async (t) => {
+  const asked: number[] = [];
+  const { server, port } = await startDns(t, (bytes) => {
+    const { id, opcode, questions } = decodeMessage(bytes);
+    asked.push(opcode);
+    return [encodeMessage({ id, opcode, questions, authorities: [SOA], qr: true, rcode: 3 })];
+  });
+  const updates = await startDnsTcp(t, port);
+  const dns = provider(t, createRfc2136, { RFC2136_NAMESERVER: server });
+  await dns.present(txt("_acme-challenge.a.b.c.example.test", "v".repeat(480)), never);
+  assert.deepEqual(asked, [OPCODE.QUERY]);
+  assert.deepEqual(updates, [1]);
 });
 
 test("rfc2136 doesn't take an answer that isn't signed, or is another's", async (t) => {
@@ -485,6 +514,20 @@ test("acme-dns takes lego's file, keeps what it doesn't know, and shares account
   const { "new.test": added, ...rest } = JSON.parse(await readFile(path, "utf8"));
   assert.deepEqual(rest, old);
   assert.match(added.fulldomain, /auth\.test$/);
+});
+
+test("acme-dns registers every domain once, whoever asks at the same time", async (t) => {
+  const { url, accounts } = await startAcmeDns(t);
+  const path = join(await temporaryFolder(t), "accounts.json");
+  const env = { ACME_DNS_API_BASE: url, ACME_DNS_STORAGE_PATH: path };
+  const domains = ["a.test", "b.test", "c.test", "a.test", "b.test", "c.test"];
+  await Promise.all(domains.map((domain) => {
+    const one = provider(t, createAcmeDns, env); // each as another process would
+    return refuses(one.present(txt(`_acme-challenge.${domain}`, VALUE, domain), never), /CNAME/);
+  }));
+  assert.equal(accounts.size, 3);
+  const stored = Object.keys(JSON.parse(await readFile(path, "utf8")));
+  assert.deepEqual(stored.sort(), ["a.test", "b.test", "c.test"]);
 });
 
 test("acme-dns names a damaged file, leaves it alone and repeats nothing of it", async (t) => {

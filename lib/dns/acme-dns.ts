@@ -5,15 +5,17 @@
  * of lego's (goacmedns') form: `{"example.com":{"fulldomain","subdomain","username","password",
  * "server_url"}}`. ACME_DNS_ALLOWLIST: networks that may update, comma-separated, for new accounts.
  * A value is never taken away: the server keeps the two latest, so that a name and its wildcard
- * can be proved together. Tested with a server of the test that does what acme-dns documents.
+ * can be proved together. Needs file.ts, lock.ts, log.ts, shared.ts. Tested with a server of the
+ * test that does what acme-dns documents.
  */
 import { readFile, stat } from "node:fs/promises";
 import { writeFileAtomic } from "../file.ts";
 import type { HttpClient } from "../httpsclient.ts";
+import { withLock } from "../lock.ts";
 import { quote } from "../log.ts";
 import { type DnsProvider, DnsProviderError } from "./provider.ts";
 import type { ProviderContext, TxtRecord } from "./provider.ts";
-import { callJson, needed, optional, perName, propagation, text } from "./shared.ts";
+import { callJson, needed, optional, propagation, text } from "./shared.ts";
 
 /** Octets of the accounts' file: some ten thousand accounts. */
 const MAX_STORAGE = 4 * 1024 * 1024;
@@ -31,20 +33,19 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
   const path = needed(env, "ACME_DNS_STORAGE_PATH");
   const list = (optional(env, "ACME_DNS_ALLOWLIST") ?? "").split(",").map((item) => item.trim());
   const allowfrom = list.filter((item) => item !== "");
-  const lock = perName();
+  const read = async (record: TxtRecord) => findAccount(await readAccounts(path), record, path);
   return {
     propagation: propagation(env, "ACME_DNS"),
     async present(record, signal) {
-      // Reading and writing the file must not interleave, nor one domain be registered twice.
-      const account = await lock(path, async () => {
-        const accounts = await readAccounts(path);
-        const known = findAccount(accounts, record, path);
+      // The lock only when it's needed: where all is registered, the file may be read-only.
+      const account = await read(record) ?? await withLock(path, async (check) => {
+        const known = await read(record); // another may have been quicker
         if (known !== undefined) return known;
-        const [added, entry] = await register(http, base, allowfrom, signal);
-        const all = Object.fromEntries([...accounts, [record.domain, entry]]);
-        await writeFileAtomic(path, JSON.stringify(all, undefined, 2));
-        return added;
-      });
+        const account = await register(http, base, allowfrom, signal);
+        await check();
+        await addAccount(path, record.domain, { ...account, server_url: base });
+        return account;
+      }, { signal });
       requireDelegation(record, account);
       await update(http, base, account, record.value, signal);
     },
@@ -72,12 +73,12 @@ async function register(
   base: string,
   allowfrom: readonly string[],
   signal: AbortSignal,
-): Promise<[Account, object]> {
+): Promise<Account> {
   const json = allowfrom.length > 0 ? { allowfrom } : undefined;
   const request = { method: "POST", url: `${base}/register`, json, signal } as const;
   const answer = await callJson(http, { ...request, service: SERVICE, explain: explainRegister });
   const account = readAccount(answer);
-  if (account !== undefined) return [account, { ...account, server_url: base }];
+  if (account !== undefined) return account;
   throw new DnsProviderError(`${SERVICE} registered an account, but did not say which`);
 }
 
@@ -131,6 +132,11 @@ async function readAccounts(path: string): Promise<ReadonlyMap<string, unknown>>
     if (isIo) throw new DnsProviderError(`can't read ${quote(path)}`, { cause: error });
   }
   throw new DnsProviderError(`${damaged}: expected a JSON object`);
+}
+
+async function addAccount(path: string, domain: string, account: object): Promise<void> {
+  const all = Object.fromEntries([...await readAccounts(path), [domain, account]]);
+  await writeFileAtomic(path, JSON.stringify(all, undefined, 2));
 }
 
 function readAccount(value: unknown): Account | undefined {

@@ -29,6 +29,9 @@ const TRIES = 4;
 /** Octets; what is longer goes by TCP (RFC 1035 section 4.2.1), for no EDNS is offered. */
 const MAX_UDP = 512;
 
+/** Of a name server whose name has several: one of them may not be reached from here. */
+const MAX_ADDRESSES = 4;
+
 interface Settings {
   readonly host: string;
   readonly port: number;
@@ -72,9 +75,12 @@ function readSettings(env: Env): Settings {
     const problem = `invalid ${names("NAMESERVER").join(" or ")} ${quote(server, 100)}`;
     throw new DnsProviderError(`${problem}: expected a host, or a host and a port: 10.0.0.2:53`);
   }
-  const zones = (optional(env, ...names("ZONES")) ?? "").split(",").flatMap((zone) =>
-    toDomainName(zone.trim()) ?? []
-  );
+  const zones = (optional(env, ...names("ZONES")) ?? "").split(",").filter(Boolean).map((zone) => {
+    const name = toDomainName(zone.trim());
+    if (name !== undefined) return name;
+    const problem = `invalid zone ${quote(zone, 100)} in ${names("ZONES").join(" or ")}`;
+    throw new DnsProviderError(`${problem}: expected names, comma-separated`);
+  });
   return {
     host: address.host,
     port: address.port ?? PORT,
@@ -152,7 +158,7 @@ async function exchange(
   signal: AbortSignal,
 ): Promise<Reply> {
   const { host, key } = settings;
-  const { address } = await lookup(host).catch((cause) => {
+  const addresses = await lookup(host, { all: true }).catch((cause) => {
     throw new DnsProviderError(`no address of ${serverName(settings)}`, { cause });
   });
   const request = { ...message, id: randomInt(0x10000) };
@@ -168,10 +174,18 @@ async function exchange(
     if (qr && id === request.id && opcode === (request.opcode ?? OPCODE.QUERY)) return reply;
     throw new Error("it answers something else");
   };
-  const call = { settings, address, bytes, accept, signal };
-  if (bytes.length > MAX_UDP) return await overTcp(call);
-  const reply = await overUdp(call);
-  return reply.answer.tc ? await overTcp(call) : reply;
+  let failure: unknown;
+  for (const { address } of addresses.slice(0, MAX_ADDRESSES)) {
+    const call = { settings, address, bytes, accept, signal };
+    try {
+      const reply = bytes.length > MAX_UDP ? undefined : await overUdp(call);
+      return reply === undefined || reply.answer.tc ? await overTcp(call) : reply;
+    } catch (error) {
+      signal.throwIfAborted();
+      failure = error;
+    }
+  }
+  throw failure;
 }
 
 interface Call {

@@ -153,7 +153,7 @@ test("rfc2136 adds one value beside others and takes away only that one", async 
   assert.deepEqual(await txtAt(port, name), []);
 });
 
-test("rfc2136 signs with every algorithm, with a key from tsig-keygen, and without one", async (t) => {
+test("rfc2136 signs with every algorithm, with a key file, and without a key", async (t) => {
   if (!needProgram(t, "named")) return;
   const { server, port, folder } = await startNamed(t);
   for (const algorithm of ALGORITHMS) {
@@ -261,7 +261,7 @@ async function startDns(
 /** Answers by TCP too, and tells how many updates each message had. */
 async function startDnsTcp(t: Scope, port: number): Promise<number[]> {
   const updates: number[] = [];
-  const server = net.createServer((socket) => {
+  const server = net.createServer({ noDelay: true }, (socket) => {
     let input = Buffer.alloc(0);
     socket.on("error", () => {});
     socket.on("data", (chunk: Buffer) => {
@@ -271,8 +271,12 @@ async function startDnsTcp(t: Scope, port: number): Promise<number[]> {
       updates.push(authorities.length);
       const answers = opcode === OPCODE.QUERY ? [SOA] : [];
       const bytes = encodeMessage({ id, opcode, questions, answers, qr: true });
-      socket.write(Buffer.of(0)); // an answer comes in pieces
-      setImmediate(() => socket.write(Buffer.concat([Buffer.of(bytes.length), bytes])));
+      const rest = [...Buffer.of(0, bytes.length), ...bytes];
+      const next = (): void => { // an answer comes in pieces
+        socket.write(Buffer.of(...rest.splice(0, 1)));
+        if (rest.length > 0) setImmediate(next);
+      };
+      next();
     });
   });
   await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -414,7 +418,7 @@ test("httpreq repeats what the server says, without the credentials", async (t) 
   const dns = provider(t, createHttpreq, { HTTPREQ_ENDPOINT: url, ...login });
   await refuses(
     dns.present(txt("a.example.test"), never),
-    /^the HTTPREQ_ENDPOINT's \/present refused the credentials \(403\); it says "not for \(hidden\) \(\(hidden\)\)"$/,
+    /'s \/present refused the credentials \(403\); it says "not for \(hidden\) \(\(hidden\)\)"$/,
   );
 });
 

@@ -83,8 +83,8 @@ async function register(
 }
 
 /**
- * Before anything is asked of the CA: without the CNAME it can't see the value. `name` is where CNAMEs
- * led from `_acme-challenge.DOMAIN`.
+ * Before anything is asked of the CA: without the CNAME it can't see the value. `name` is where
+ * CNAMEs led from `_acme-challenge.DOMAIN`.
  */
 function requireDelegation({ domain, name }: TxtRecord, { fulldomain }: Account): void {
   if (name === fulldomain.toLowerCase().replace(/\.$/, "")) return;

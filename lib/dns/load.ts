@@ -1,6 +1,6 @@
 /**
- * From the name in DNS_PROVIDER to the provider: its file is loaded only now, so that a reader reads
- * what runs. Names are lego's, its aliases too. Needs nearest.ts, log.ts.
+ * From the name in DNS_PROVIDER to the provider: its file is loaded only now, so that a reader
+ * reads what runs. Names are lego's, its aliases too. Needs nearest.ts, log.ts, shared.ts.
  */
 import { quote } from "../log.ts";
 import { nearest } from "../nearest.ts";

@@ -158,14 +158,14 @@ export interface Call {
 }
 
 /**
- * The answer, if its status is 2xx or one that is accepted. Otherwise rejects with DnsProviderError:
- * `Cloudflare refused the token (403): it needs …; it says "Authentication error"`. When there is no
- * answer, with what the client rejects with, or DnsProviderError when time is up.
+ * The answer, if its status is 2xx or one that is accepted. Otherwise rejects with
+ * DnsProviderError: `Cloudflare refused the token (403): it needs …; it says "Invalid token"`. When
+ * there is no answer, with what the client rejects with, or DnsProviderError when time is up.
  */
 export async function call(http: HttpClient, options: Call): Promise<HttpAnswer> {
   const { method, url, service, accept = [] } = options;
-  const { fields = [], json, body = json === undefined ? undefined : JSON.stringify(json) } =
-    options;
+  const { fields = [], json } = options;
+  const body = json === undefined ? options.body : JSON.stringify(json);
   const type = json === undefined ? [] : ["Content-Type", "application/json"];
   const request = {
     method,
@@ -179,7 +179,7 @@ export async function call(http: HttpClient, options: Call): Promise<HttpAnswer>
   throw new DnsProviderError(`${service} ${failure(answer, options)}`);
 }
 
-/** As call(), with what the answer's JSON is; undefined for no content and for accepted statuses. */
+/** As call(), with what the answer's JSON is; undefined without content or for another status. */
 export async function callJson(http: HttpClient, options: Call): Promise<unknown> {
   const { status, body } = await call(http, options);
   if (status > 299 || body.length === 0) return undefined;

@@ -77,7 +77,7 @@ export function signMessage(
  * What an answer to a request with `requestMac` says (section 5.3); `error` is of TSIG_ERROR, or 0,
  * and `serverTime` what a server with another time says that it is (5.2.3). An answer with BADSIG
  * or BADKEY can't be signed (5.3.2), and one without TSIG whose rcode says failure is let through:
- * who forges them can only make us fail. Throws TsigError, or DnsMessageError for what is no message.
+ * who forges them can only make us fail. Throws TsigError, or DnsMessageError for no message.
  */
 export function verifyAnswer(
   bytes: Buffer,

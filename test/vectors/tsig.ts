@@ -1,6 +1,6 @@
 /**
- * TSIG: requests and answers signed by miekg/dns 1.1.72 with the secret SECRET and the key acme-key,
- * and answers changed by hand after that. Requests are an UPDATE that adds a TXT record.
+ * TSIG: requests and answers signed by miekg/dns 1.1.72 with the key acme-key and SECRET, and
+ * answers changed by hand after that. Requests are an UPDATE that adds a TXT record.
  */
 export const SECRET = "0123456789abcdef0123456789abcdef";
 

@@ -20,6 +20,7 @@ const HEADER = 12; // octets, RFC 1035 4.1.1
 /** Octets at least: the root's name, then type and class, and with a record ttl and length. */
 const [MIN_QUESTION, MIN_RECORD] = [5, 11];
 
+// Not `as const`: these are compared with what a peer says, which is any number.
 export const TYPE = {
   A: 1,
   NS: 2,
@@ -31,19 +32,17 @@ export const TYPE = {
   TSIG: 250,
   ANY: 255,
   CAA: 257,
-} as const;
-export const CLASS = { IN: 1, NONE: 254, ANY: 255 } as const; // RFC 1035 3.2.4, RFC 2136 1.3
-export const OPCODE = { QUERY: 0, UPDATE: 5 } as const;
-export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, REFUSED: 5 } as const;
+};
+export const CLASS = { IN: 1, NONE: 254, ANY: 255 }; // RFC 1035 3.2.4, RFC 2136 1.3
+export const OPCODE = { QUERY: 0, UPDATE: 5 };
+export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, REFUSED: 5 };
 
 /** RFC 1035 4.1.1; `ad` and `cd` are of RFC 4035 3.2. */
 const FLAGS = { qr: 1 << 15, aa: 1 << 10, tc: 1 << 9, rd: 1 << 8, ra: 1 << 7, ad: 32, cd: 16 };
-/** Names at the start of rdata, which a sender may compress (RFC 3597 4), and octets after them. */
-const NAMES_IN: ReadonlyMap<number, readonly [names: number, rest: number]> = new Map([
-  [TYPE.NS, [1, 0]],
-  [TYPE.CNAME, [1, 0]],
-  [TYPE.SOA, [2, 20]],
-]);
+type Flag = keyof typeof FLAGS;
+const flags = Object.entries(FLAGS) as [Flag, number][];
+/** By type: names that rdata starts with, maybe compressed (RFC 3597 4), and octets after them. */
+const LAYOUT = new Map([[TYPE.NS, [1, 0]], [TYPE.CNAME, [1, 0]], [TYPE.SOA, [2, 20]]]);
 
 /** Bytes that are no message or no rdata of the type, or a name that can't be encoded. */
 export class DnsMessageError extends Error {}
@@ -61,7 +60,7 @@ export interface DnsRecord extends DnsQuestion {
   readonly data: Buffer;
 }
 
-export interface DnsMessage extends Readonly<Record<keyof typeof FLAGS, boolean>> {
+export interface DnsMessage extends Readonly<Record<Flag, boolean>> {
   readonly id: number;
   readonly opcode: number;
   /** 12 bits when there is an OPT record (RFC 6891 6.1.3), else 4. */
@@ -110,8 +109,6 @@ export function encodeMessage(message: Partial<DnsMessage>): Buffer {
   return bytes;
 }
 
-const flags = Object.entries(FLAGS) as [keyof typeof FLAGS, number][];
-
 function encodeQuestion({ name, type, class: group }: DnsQuestion): Buffer {
   return Buffer.concat([encodeName(name), u16(type, group)]);
 }
@@ -132,7 +129,8 @@ function u16(...values: readonly number[]): Buffer {
  * characters than those named above must be written `\DDD`. Throws DnsMessageError.
  */
 export function encodeName(text: string): Buffer {
-  const labels = NAME.test(text) ? text.toLowerCase().split(".").filter((label) => label) : [""];
+  const isName = text.length <= 4 * MAX_NAME && NAME.test(text);
+  const labels = isName ? text.toLowerCase().split(".").filter((label) => label !== "") : [""];
   const bytes = Buffer.concat([...labels.map(unescape).map(characterString), Buffer.alloc(1)]);
   if (labels[0] !== "" && bytes.length <= MAX_NAME) return bytes;
   const quoted = JSON.stringify(text.slice(0, MAX_NAME));
@@ -178,7 +176,10 @@ export function decodeMessage(input: Uint8Array): DnsMessage {
   const opts = additionals.filter(({ type }) => type === TYPE.OPT);
   if (opts.length > 1) throw new DnsMessageError("message with two OPT records"); // RFC 6891 6.1.1
   return {
-    ...Object.fromEntries(flags.map(([flag, bit]) => [flag, (bits & bit) !== 0])) as Flags,
+    ...Object.fromEntries(flags.map(([flag, bit]) => [flag, (bits & bit) !== 0])) as Record<
+      Flag,
+      boolean
+    >,
     id: bytes.readUInt16BE(0),
     opcode: bits >> 11 & 15,
     rcode: (bits & 15) | (opts[0]?.ttl ?? 0) >>> 24 << 4,
@@ -190,7 +191,6 @@ export function decodeMessage(input: Uint8Array): DnsMessage {
   };
 }
 
-type Flags = Record<keyof typeof FLAGS, boolean>;
 /** `start`: of the record that was read last. */
 type Cursor = { readonly bytes: Buffer; at: number; start: number };
 
@@ -213,40 +213,49 @@ function readRecord(cursor: Cursor): DnsRecord {
   cursor.start = cursor.at;
   const question = readQuestion(cursor);
   const fixed = take(cursor, 6);
+  const start = cursor.at;
   const data = take(cursor, fixed.readUInt16BE(4));
-  const layout = NAMES_IN.get(question.type);
-  const expanded = layout && data.length > 0 ? expand(cursor, data, ...layout) : data;
+  const [names = 0, rest = 0] = LAYOUT.get(question.type) ?? [];
+  // In an UPDATE there may be a type and nothing of it, but in another class (RFC 2136 2.4, 2.5).
+  const isPlain = names === 0 || (data.length === 0 && question.class !== CLASS.IN);
+  const expanded = isPlain ? data : expand(cursor.bytes, start, cursor.at, names, rest);
   return { ...question, ttl: fixed.readUInt32BE(0), data: expanded };
 }
 
-/** Rdata again with its names written out; `data` is what the cursor has just passed. */
-function expand(cursor: Cursor, data: Buffer, names: number, rest: number): Buffer {
-  let at = cursor.at - data.length;
-  const parts = Array.from({ length: names }, () => {
-    const { name, end } = readName(cursor.bytes, at);
-    at = end;
-    return encodeName(name);
-  });
-  if (at + rest !== cursor.at) throw new DnsMessageError("rdata of another length than its names");
-  return Buffer.concat([...parts, cursor.bytes.subarray(at, cursor.at)]);
+/** The rdata from `start` to `end` with its names written out. */
+function expand(bytes: Buffer, start: number, end: number, names: number, rest: number): Buffer {
+  let at = start;
+  const parts: Buffer[] = [];
+  for (let i = 0; i < names; i++) {
+    const name = readLabels(bytes, at);
+    at = name.end;
+    for (const label of name.labels) parts.push(Buffer.of(label.length), label);
+    parts.push(Buffer.alloc(1));
+  }
+  if (at + rest !== end) throw new DnsMessageError("rdata of another length than its names");
+  return Buffer.concat([...parts, bytes.subarray(at, end)]);
+}
+
+/** The name at `start`, and where what comes after it starts. Throws DnsMessageError. */
+export function readName(bytes: Buffer, start: number): { name: string; end: number } {
+  const { labels, end } = readLabels(bytes, start);
+  const texts = labels.map((label) => label.toString("latin1").replace(ODD, escape).toLowerCase());
+  return { name: texts.join("."), end };
 }
 
 /**
- * The name at `start`, and where what comes after it starts (RFC 1035 4.1.4). Each pointer has to
- * lead before the labels that led to it, so none can be met twice. Throws DnsMessageError.
+ * RFC 1035 4.1.4. Each pointer has to lead before the labels that led to it: so none is met twice.
  */
-export function readName(bytes: Buffer, start: number): { name: string; end: number } {
-  const labels: string[] = [];
+function readLabels(bytes: Buffer, start: number): { labels: Buffer[]; end: number } {
+  const labels: Buffer[] = [];
   let [at, from, size, pointers, end] = [start, start, 1, 0, -1];
   for (;;) {
     const length = bytes[at++];
     if (length === undefined) throw new DnsMessageError("name that ends too early");
-    if (length === 0) return { name: labels.join("."), end: end < 0 ? at : end };
+    if (length === 0) return { labels, end: end < 0 ? at : end };
     if (length >= 0xc0) {
       const target = (length & 63) << 8 | (bytes[at] ?? 0xffff);
-      if (target >= from || ++pointers > MAX_POINTERS) {
-        throw new DnsMessageError("pointer in a loop");
-      }
+      if (target >= from || ++pointers > MAX_POINTERS) throw new DnsMessageError("pointer loop");
       if (end < 0) end = at + 1;
       at = from = target;
       continue;
@@ -254,8 +263,7 @@ export function readName(bytes: Buffer, start: number): { name: string; end: num
     size += length + 1;
     if (length > MAX_LABEL || size > MAX_NAME) throw new DnsMessageError("name that is too long");
     if (at + length > bytes.length) throw new DnsMessageError("name that ends too early");
-    labels.push(bytes.toString("latin1", at, at + length).replace(ODD, escape).toLowerCase());
-    at += length;
+    labels.push(bytes.subarray(at, at += length));
   }
 }
 

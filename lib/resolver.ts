@@ -12,9 +12,8 @@
 import { Buffer } from "node:buffer";
 import { randomInt } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { getServers } from "node:dns";
-import { lookup } from "node:dns/promises";
-import { on } from "node:events";
+import system from "node:dns";
+import { on, setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import net, { isIP, isIPv6 } from "node:net";
 import { isDeepStrictEqual } from "node:util";
@@ -168,44 +167,43 @@ export class Resolver {
    * but for IPv6 addresses that don't answer while something else does: many hosts have no IPv6.
    */
   async txtEverywhere(name: string, signal?: AbortSignal): Promise<readonly TxtAnswer[]> {
-    if (this.explicit) {
-      const given = this.#given.map((server) => this.#txtAt(server, server, name, signal));
-      return (await Promise.all(given)).map(({ answer }) => answer);
-    }
-    const target = await this.canonicalName(name, signal);
-    const servers = await this.nameServers(await this.zoneOf(target, signal), signal);
-    const each = servers.flatMap(({ name: server, addresses }) =>
-      addresses.length > 0
-        ? addresses.map((address) => ({ server: `${server} (${address})`, address }))
-        : [{ server, address: "" }]
-    );
-    const { authoritativePort = PORT } = this.#options;
-    const answers = await Promise.all(
-      each.slice(0, MAX_ADDRESSES).map(({ server, address }) =>
-        this.#txtAt(server, address && joinHostPort(address, authoritativePort), target, signal)
-      ),
-    );
-    const kept = answers.filter(({ isSilent }, i) => !isSilent || !isIPv6(each[i]!.address));
+    const target = this.explicit ? name : await this.canonicalName(name, signal);
+    const asked = this.explicit
+      ? this.#given.map((server) => ({ label: server, server, address: "" }))
+      : await this.#authorities(target, signal);
+    const each = asked.map(async ({ label, server, address }) => {
+      const via = { servers: server === "" ? [] : [server], recursion: this.explicit };
+      try {
+        const { records } = await this.#query(via, target, TYPE.TXT, signal);
+        const values = records.map(({ data }) => dns.txtStrings(data));
+        return { answer: { server: label, values }, isKept: true };
+      } catch (error) {
+        const isSilent = error instanceof ResolverError && error.rcode === undefined;
+        const answer = { server: label, values: undefined, error: messageOf(error) };
+        return { answer, isKept: !isSilent || !isIPv6(address) };
+      }
+    });
+    const answers = await Promise.all(each);
+    signal?.throwIfAborted();
+    const kept = answers.filter(({ isKept }) => isKept);
     return (kept.length > 0 ? kept : answers).map(({ answer }) => answer);
   }
 
-  /** Rejects for the signal only. `isSilent`: nothing came back. */
-  async #txtAt(
-    label: string,
-    server: string,
+  /** The addresses of the servers of a name's zone; `server` is "" for one without an address. */
+  async #authorities(
     name: string,
     signal?: AbortSignal,
-  ): Promise<{ answer: TxtAnswer; isSilent: boolean }> {
-    const via = { servers: server === "" ? [] : [server], recursion: this.explicit };
-    try {
-      const { records } = await this.#query(via, name, TYPE.TXT, signal);
-      const values = records.map(({ data }) => dns.txtStrings(data));
-      return { answer: { server: label, values }, isSilent: false };
-    } catch (error) {
-      signal?.throwIfAborted();
-      const isSilent = error instanceof ResolverError && error.rcode === undefined;
-      return { answer: { server: label, values: undefined, error: messageOf(error) }, isSilent };
-    }
+  ): Promise<{ label: string; server: string; address: string }[]> {
+    const { authoritativePort = PORT } = this.#options;
+    const servers = await this.nameServers(await this.zoneOf(name, signal), signal);
+    const all = servers.flatMap(({ name, addresses }) => {
+      if (addresses.length === 0) return { label: name, server: "", address: "" };
+      return addresses.map((address) => {
+        const server = joinHostPort(address, authoritativePort);
+        return { label: `${name} (${address})`, server, address };
+      });
+    });
+    return all.slice(0, MAX_ADDRESSES);
   }
 
   #recursive(): Via {
@@ -247,7 +245,7 @@ export class Resolver {
           additionals: round === 0 ? [dns.EDNS] : [],
         });
         try {
-          const message = await within(timeout, signal, (inner) => exchange(server, query, inner));
+          const message = await exchange(server, query, timeout, signal);
           rcode = message.rcode;
           if (rcode === RCODE.NOERROR || rcode === RCODE.NXDOMAIN) return { message, server };
           faults.set(server, `answered ${nameIn(RCODE, rcode, "rcode")}`);
@@ -276,7 +274,7 @@ const shortest = (ipv6: string): string => new URL(`http://[${ipv6}]`).hostname.
 /** Deno (2.9) lists them twice, and without `--allow-sys` not at all: there the file tells. */
 function systemServers(): string[] {
   try {
-    return [...new Set(getServers())].map(parseServer);
+    return [...new Set(system.getServers())].map(parseServer);
   } catch {
     const lines = readFileSync("/etc/resolv.conf", "utf8").matchAll(/^nameserver[ \t]+(\S+)/gm);
     return [...lines].map(([, server = ""]) => parseServer(server));
@@ -306,13 +304,15 @@ function follow(records: readonly DnsRecord[], chain: string[]): boolean {
   );
 }
 
-/** Runs for at most `ms`, and within `outer`. The signal it gets is aborted in any case, later. */
-async function within<T>(
+/** One query to one server, for at most `ms` milliseconds; nothing stays open. */
+async function exchange(
+  server: string,
+  query: Buffer,
   ms: number,
   outer: AbortSignal | undefined,
-  run: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
+): Promise<DnsMessage> {
   outer?.throwIfAborted();
+  if (outer) setMaxListeners(0, outer); // Node 20 warns of more than ten
   const controller = new AbortController();
   const { signal } = controller;
   const timer = setTimeout(() => controller.abort(new ResolverError("timed out")), ms);
@@ -322,33 +322,27 @@ async function within<T>(
     signal.addEventListener("abort", () => reject(signal.reason));
   });
   try {
-    return await Promise.race([run(signal), aborted]);
+    return await Promise.race([overUdpOrTcp(server, query, signal), aborted]);
   } finally {
     clearTimeout(timer);
     outer?.removeEventListener("abort", stop);
-    controller.abort();
+    controller.abort(); // closes the sockets
   }
 }
 
-/** What it opens is closed when the signal is aborted. */
-async function exchange(server: string, query: Buffer, signal: AbortSignal): Promise<DnsMessage> {
+async function overUdpOrTcp(
+  server: string,
+  query: Buffer,
+  signal: AbortSignal,
+): Promise<DnsMessage> {
   const { host, port = PORT } = splitHostPort(server)!;
-  const address = isIP(host) ? host : (await lookup(host)).address;
+  const { address } = isIP(host) ? { address: host } : await system.promises.lookup(host);
   signal.throwIfAborted();
-  const message = await overUdp(address, port, query, signal);
-  if (!message.tc) return message;
+  const answer = await overUdp(address, port, query, signal);
+  if (!answer.tc) return answer;
   const whole = answerTo(query, await overTcp(address, port, query, signal));
   if (whole && !whole.tc) return whole;
   throw new ResolverError("answered something else over TCP");
-}
-
-/** The message if it answers the query; undefined if it could be anyone's (RFC 5452 9.1). */
-function answerTo(query: Buffer, bytes: Buffer): DnsMessage | undefined {
-  if (!bytes.subarray(0, 2).equals(query.subarray(0, 2))) return undefined;
-  const { questions: [asked] } = dns.decodeMessage(query);
-  const answer = dns.decodeMessage(bytes);
-  const isSame = answer.questions.length === 1 && isDeepStrictEqual(answer.questions[0], asked);
-  return answer.qr && isSame ? answer : undefined;
 }
 
 async function overUdp(
@@ -370,6 +364,14 @@ async function overUdp(
     if (answer) return answer;
   }
   throw signal.reason;
+}
+
+/** The message if it answers the query; undefined if it could be anyone's (RFC 5452 9.1). */
+function answerTo(query: Buffer, bytes: Buffer): DnsMessage | undefined {
+  if (!bytes.subarray(0, 2).equals(query.subarray(0, 2))) return undefined;
+  const answer = dns.decodeMessage(bytes);
+  const isSame = isDeepStrictEqual(answer.questions, dns.decodeMessage(query).questions);
+  return answer.qr && isSame ? answer : undefined;
 }
 
 /** RFC 7766 8: a length of two octets, then the message. */

@@ -4,7 +4,9 @@ import { Buffer } from "node:buffer";
 import { createSocket } from "node:dgram";
 import type { RemoteInfo, Socket } from "node:dgram";
 import { once } from "node:events";
+import { getServers, setServers } from "node:dns";
 import net from "node:net";
+import process from "node:process";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { CLASS, decodeMessage, EDNS, encodeMessage, encodeName } from "../lib/dnsmsg.ts";
@@ -103,6 +105,23 @@ const at = (...servers: readonly Server[]): Resolver =>
   new Resolver({ servers: servers.map(({ text }) => text), timeout: 10_000 });
 const quick = (...servers: readonly Server[]): Resolver =>
   new Resolver({ servers: servers.map(({ text }) => text), timeout: 100 });
+
+/** Until a UDP port can be had, which Deno (2.9) lets go of a little after close(). */
+async function freePort(port: number): Promise<void> {
+  const end = performance.now() + 5_000;
+  for (let isFree = false; !isFree;) {
+    const socket = createSocket("udp4");
+    try {
+      await once(socket.bind(port, "127.0.0.1"), "listening");
+      isFree = true;
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    } finally {
+      socket.close();
+    }
+  }
+}
 
 test("query() desires recursion, offers EDNS, and has a new id and port each time", async (t) => {
   const server = await serve(t, zone([txt("a.test", "one")]));
@@ -231,11 +250,7 @@ test("query() rejects with the signal's reason and leaves nothing open", async (
   for (const result of await pending) {
     assert.equal(result.status === "rejected" && result.reason, stopped);
   }
-  await Promise.all(silent.asked.map(async ({ from }) => {
-    const socket = createSocket("udp4"); // takes the port that was closed
-    t.after(() => socket.close());
-    await once(socket.bind(from.port, from.address), "listening");
-  }));
+  for (const { from } of silent.asked) await freePort(from.port);
   await assert.rejects(at(silent).txt("a.test", controller.signal), stopped);
   assert.equal(silent.asked.length, 20);
 });
@@ -439,4 +454,83 @@ test("query() finds a server by its name, and asks over IPv6", async (t) => {
     timeout: 1_000,
   });
   assert.deepEqual(await named.txt("a.test"), ["1"]);
+});
+
+/** The system's servers are those, until the test ends; this process's only. */
+function useServers(t: TestContext, ...servers: readonly Server[]): void {
+  const before = getServers();
+  t.after(() => setServers(before));
+  setServers(servers.map(({ text }) => text));
+}
+
+test("a resolver without servers asks the system's", async (t) => {
+  const server = await serve(t, zone([txt("a.test", "1")]));
+  useServers(t, server);
+  assert.deepEqual(await new Resolver().txt("a.test"), ["1"]);
+});
+
+test("txtEverywhere() asks every address of every server of the zone", async (t) => {
+  const recursive = await serve(t, (asked) => {
+    const { type, name } = asked.message.questions[0]!;
+    if (type === TYPE.SOA) return { authorities: [soa("b.test", "ns1.b.test")] };
+    return zone([
+      ...[cname("_acme-challenge.a.test", "x.b.test"), txt("x.b.test", "not asked")],
+      ...[ns("b.test", "ns1.b.test"), ns("b.test", "ns2.b.test"), ns("b.test", "ns3.b.test")],
+      ...[a("ns1.b.test", "127.0.0.1"), a("ns1.b.test", "127.0.0.2"), a("ns2.b.test", "127.0.0.3")],
+      ...[aaaa("ns1.b.test", "1"), aaaa("ns2.b.test", "20010db8" + "1".padStart(24, "0"))],
+    ], name)(asked);
+  });
+  useServers(t, recursive);
+  const one = await serve(t, zone([txt("x.b.test", "1"), txt("x.b.test", "2")]));
+  const { port } = one;
+  const two = await serve(t, zone([txt("x.b.test", "1")]), { host: "127.0.0.2", port });
+  await serve(t, () => ({ rcode: RCODE.REFUSED }), { host: "127.0.0.3", port });
+  await serve(t, zone([]), { host: "::1", port });
+  const resolver = new Resolver({ authoritativePort: port, timeout: 1_000, tries: 1 });
+  assert.deepEqual(await resolver.txtEverywhere("_acme-challenge.A.test."), [
+    { server: "ns1.b.test (127.0.0.1)", values: ["1", "2"] },
+    { server: "ns1.b.test (127.0.0.2)", values: ["1"] },
+    { server: "ns1.b.test (::1)", values: [] },
+    {
+      server: "ns2.b.test (127.0.0.3)",
+      values: undefined,
+      error: `can't look up TXT of "x.b.test": 127.0.0.3:${port} answered REFUSED`,
+    },
+    {
+      server: "ns3.b.test",
+      values: undefined,
+      error: `can't look up TXT of "x.b.test": no server to ask`,
+    },
+  ]);
+  assert.equal(one.asked[0]!.message.rd, false);
+  assert.equal(two.asked.length, 1);
+});
+
+test("txtEverywhere() has IPv6 addresses that don't answer when nothing else is there", async (t) => {
+  const nowhere = "20010db8" + "1".padStart(24, "0");
+  const recursive = await serve(t, (asked) => {
+    if (asked.message.questions[0]!.type === TYPE.SOA) return { authorities: [soa("test", "ns")] };
+    return zone([ns("test", "ns.test"), aaaa("ns.test", nowhere), txt("a.test", "")])(asked);
+  });
+  useServers(t, recursive);
+  const answers = await new Resolver({ timeout: 100, tries: 1 }).txtEverywhere("a.test");
+  assert.deepEqual(answers.map(({ server, values }) => ({ server, values })), [
+    { server: "ns.test (2001:db8::1)", values: undefined },
+  ]);
+  assert.match(answers[0]?.error ?? "", /^can't look up TXT of "a.test": \[2001:db8::1\]:53 /);
+  const stopped = new Error("stopped");
+  const signal = AbortSignal.abort(stopped);
+  await assert.rejects(new Resolver().txtEverywhere("a.test", signal), stopped);
+});
+
+test("many queries may share a signal", async (t) => {
+  const warnings: unknown[] = [];
+  const warn = (warning: unknown) => void warnings.push(warning);
+  process.on("warning", warn);
+  t.after(() => process.off("warning", warn));
+  const server = await serve(t, zone([txt("a.test", "1")]));
+  const { signal } = new AbortController();
+  await Promise.all(Array.from({ length: 100 }, () => at(server).txt("a.test", signal)));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(warnings, []);
 });

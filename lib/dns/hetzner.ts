@@ -41,7 +41,8 @@ const ACTION_INTERVAL = 500;
 
 /** A CreateProvider. */
 export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvider {
-  const fields = ["Authorization", `Bearer ${token(env)}`];
+  const secret = token(env);
+  const fields = ["Authorization", `Bearer ${secret}`];
   const timeout = httpTimeout(env, "HETZNER");
   const ttl = seconds(env, "HETZNER_TTL", DEFAULT_TTL);
   if (ttl < MIN_TTL) {
@@ -70,8 +71,9 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
       const status = text(answer, "action", "status");
       if (status === "success") return;
       if (status === "error") {
-        const said = quote(text(answer, "action", "error", "message") ?? "nothing", 300);
-        throw new DnsProviderError(`${SERVICE} could not change ${zone}; it says ${said}`);
+        const said = text(answer, "action", "error", "message") ?? "nothing";
+        const shown = quote(said.replaceAll(secret, "(hidden)"), 300);
+        throw new DnsProviderError(`${SERVICE} could not change ${zone}; it says ${shown}`);
       }
       const id = text(answer, "action", "id") ?? "";
       if (status !== "running" || !/^[0-9]{1,20}$/.test(id)) throw unexpected("action");

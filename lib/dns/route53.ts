@@ -372,7 +372,8 @@ export function sharedCredentials(text: string, profile: string): Credentials {
     if (head !== undefined) section = head.trim();
     const at = line.indexOf("=");
     if (section !== profile || at < 1 || /^[#;[]/.test(line)) continue;
-    values.set(line.slice(0, at).trim().toLowerCase(), line.slice(at + 1).trim());
+    const value = line.slice(at + 1).trim();
+    if (/^[!-~]+$/.test(value)) values.set(line.slice(0, at).trim().toLowerCase(), value);
   }
   const id = values.get("aws_access_key_id");
   const secret = values.get("aws_secret_access_key");

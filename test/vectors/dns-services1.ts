@@ -408,7 +408,14 @@ const duckdnsRows: readonly ServiceRow[] = [
     exchanges: [duckdns(DUCK_PRESENT, answer)],
     expect: ["DuckDNS answered neither OK nor KO"],
   })),
-  ...["_acme-challenge.example.com", "duckdns.org", "mine.duckdns.org.example", "a.xduckdns.org"]
+  ...[
+    "_acme-challenge.example.com",
+    "duckdns.org",
+    "mine.duckdns.org.example",
+    "a.xduckdns.org",
+    "a.mine-duckdns.org",
+    "_mine.duckdns.org",
+  ]
     .map((record): ServiceRow => ({
       name: `duckdns has nothing to do with ${record}`,
       why: "zone not found",
@@ -594,9 +601,13 @@ const hetznerRows: readonly ServiceRow[] = [
     action: "present",
     ...hFirst(
       hAdd(hAction("running"), { ttl: 120, ...H_RECORDS }),
-      hetzner("GET", "/actions/17", hAction("error", { code: "action_failed", message: "Failed" })),
+      hetzner(
+        "GET",
+        "/actions/17",
+        hAction("error", { code: "action_failed", message: "hetzner-token failed" }),
+      ),
     ),
-    expect: ['Hetzner could not change example.com; it says "Failed"'],
+    expect: ['Hetzner could not change example.com; it says "(hidden) failed"'],
   },
   {
     name: "hetzner's action never ends",
@@ -1045,6 +1056,18 @@ const route53Rows: readonly ServiceRow[] = [
     ],
   },
   {
+    name: "route53 takes a conflict for one with any status",
+    why: "the same request again would meet it again",
+    provider: "route53",
+    env: AWS_ID,
+    action: "present",
+    exchanges: [
+      awsSet(NEXT_SET),
+      { ...conflict(awsChange(CREATE)), status: 500 },
+      awsSet(setXml([`"${VALUE}"`])),
+    ],
+  },
+  {
     name: "route53 gives up on conflicts without end",
     why: "it may refuse the change for another reason",
     provider: "route53",
@@ -1194,8 +1217,9 @@ const route53Rows: readonly ServiceRow[] = [
     action: "cleanUp",
     exchanges: [
       awsError(awsSet(""), 400, "Throttling", "Rate exceeded"),
+      awsError(awsSet(""), 400, "PriorRequestNotComplete", "The previous one is still there"),
       { ...awsSet(""), status: 429, answer: "" },
-      ...[500, 503].map((status) => ({ ...awsSet(""), status, answer: "<html>" })),
+      { ...awsSet(""), status: 503, answer: "<html>" },
       awsSet(""),
     ],
   },
@@ -1587,6 +1611,7 @@ export const xmlRows: readonly XmlRow[] = [
     ["no end", "<a><b></b>"],
     ["an end too many", "<a></a></a>"],
     ["an end only", "</a>"],
+    ["a comment after", "<a></a><!-- t -->"],
     ["two roots", "<a></a><b></b>"],
     ["text before", "t<a></a>"],
     ["text after", "<a></a>t"],

@@ -35,7 +35,7 @@ export const TYPE = {
 };
 export const CLASS = { IN: 1, NONE: 254, ANY: 255 }; // RFC 1035 3.2.4, RFC 2136 1.3
 export const OPCODE = { QUERY: 0, UPDATE: 5 };
-export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, REFUSED: 5 };
+export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP: 4, REFUSED: 5 };
 
 /** RFC 1035 4.1.1; `ad` and `cd` are of RFC 4035 3.2. */
 const FLAGS = { qr: 1 << 15, aa: 1 << 10, tc: 1 << 9, rd: 1 << 8, ra: 1 << 7, ad: 32, cd: 16 };

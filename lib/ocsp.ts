@@ -275,6 +275,6 @@ function orOcspError<T>(work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof OcspError) throw cause;
-    throw new OcspError(`no OCSP: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new OcspError(`damaged: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
 }

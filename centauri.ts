@@ -4,9 +4,19 @@
  */
 import process from "node:process";
 import { parseNetworks } from "./lib/addr.ts";
+import { answer } from "./lib/answer.ts";
+import {
+  checkAcmeOptions,
+  createAutocert,
+  isAutomatic,
+  type Progress,
+  providersInUse,
+} from "./lib/autocert.ts";
 import { Certificates } from "./lib/certs.ts";
+import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
-import { Frontend } from "./lib/frontend.ts";
+import { commandOf, runCommand } from "./lib/commands.ts";
+import { Frontend, type FrontendOptions } from "./lib/frontend.ts";
 import { createLogger, type Level, type Logger, quote } from "./lib/log.ts";
 import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
 import { Proxy } from "./lib/proxy.ts";
@@ -25,6 +35,8 @@ function checkOptions(options: Options): void {
     const expected = `expected ${PROVIDERS.join(" or ")}`;
     throw new OptionError(`can't use --certificate-providers ${quote(unknown)}: ${expected}`);
   }
+  checkAcmeOptions(options);
+  commandOf(options);
   try {
     parseNetworks(options.string("trusted-downstreams"));
   } catch (error) {
@@ -66,22 +78,16 @@ function explain(log: Logger, error: Error, consequence: string): void {
   else log.error(consequence, { error });
 }
 
-async function serve(options: Options, log: Logger): Promise<boolean> {
-  let reload = () => {};
-  // Before anything else, for whoever sends it to a program that is starting would end it.
-  process.on("SIGHUP", () => reload());
-  const store = await openStore(options);
-  const clock = new Clock();
-  const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
-  const certificates = new Certificates(store, options.list("certificate-providers"), log);
-  const redirectPort = options.integer("http-redirect-port");
-  const proxy = new Proxy(parseRoutes(""), { pools, clock, log, redirectPort });
-  const frontend = new Frontend({
+/** The ports, as the options say, and the clock that their timeouts are measured with. */
+function createFrontend(
+  options: Options,
+  parts: Pick<FrontendOptions, "clock" | "log" | "certificateFor" | "challenges" | "handle">,
+): Frontend {
+  return new Frontend({
+    ...parts,
     httpPort: options.integer("http-port"),
     httpsPort: options.integer("https-port"),
-    redirectPort,
-    clock,
-    log,
+    redirectPort: options.integer("http-redirect-port"),
     limits: { bytes: options.size("max-head-size"), fields: options.integer("max-head-fields") },
     maxConnections: maxConnections(options),
     timeouts: {
@@ -91,17 +97,50 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
       stall: options.duration("stall-timeout"),
     },
     trusted: parseNetworks(options.string("trusted-downstreams")),
+  });
+}
+
+async function serve(options: Options, log: Logger): Promise<boolean> {
+  let reload = () => {};
+  // Before anything else, for whoever sends it to a program that is starting would end it.
+  process.on("SIGHUP", () => reload());
+  const store = await openStore(options);
+  const clock = new Clock();
+  const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
+  const certificates = new Certificates(store, {
+    providers: providersInUse(options),
+    wildcards: options.list("wildcard-domains"),
+    log,
+  });
+  const challenges = new ChallengeAnswers();
+  const progress: Progress = (step, fields) => log.debug(step, fields);
+  const autocert = isAutomatic(options)
+    ? await createAutocert(options, {
+      ...{ store, certificates, log, progress },
+      answers: challenges,
+      env: process.env,
+    })
+    : undefined;
+  const redirectPort = options.integer("http-redirect-port");
+  const proxy = new Proxy(parseRoutes(""), { pools, clock, log, redirectPort });
+  const frontend = createFrontend(options, {
+    ...{ clock, log, challenges },
     certificateFor: (name) => {
       const route = name === undefined ? proxy.routes.fallback : proxy.routes.find(name);
       return route === undefined ? undefined : certificates.find(route);
     },
     handle: (head, downstream) => proxy.handle(head, downstream),
   });
+  const obtain = () => autocert?.renewal.want(certificates.wanted(proxy.routes.routes, "lego"));
+  const reloadStore = () =>
+    store.reload().catch((error) => log.error("certificate store not read again", { error }));
+  let listening = false;
   const apply = (table: RouteTable) => {
     checkRoutes(table);
     proxy.routes = table;
     certificates.retain(table.routes);
     pools.retain(new Set(table.routes.flatMap(upstreamNames)));
+    if (listening) obtain();
   };
   const starting = startFileSource({
     path: options.string("config"),
@@ -109,17 +148,45 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     apply,
     log,
   });
-  reload = () => void starting.then((started) => started.reload(), () => {});
+  reload = () => {
+    reloadStore().then(() => starting).then((started) => started.reload(), () => {});
+  };
   const source = await starting;
   await frontend.listen();
+  listening = true; // now a CA that is told to look finds the answer
+  obtain();
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
   source.close();
+  autocert?.close();
   await frontend.drain(options.duration("shutdown-timeout"));
   pools.close();
   clock.close();
   log.info("stopped");
   return true;
+}
+
+/** Does one thing for a person who watches, and answers what a CA asks for meanwhile. */
+async function command(options: Options, log: Logger): Promise<boolean> {
+  const store = await openStore(options);
+  const clock = new Clock();
+  const challenges = new ChallengeAnswers();
+  const frontend = createFrontend(options, {
+    ...{ clock, log, challenges },
+    certificateFor: () => undefined,
+    handle: (head, downstream) => answer(downstream, head, 404, "Only a CA is answered here."),
+  });
+  try {
+    return await runCommand(options, {
+      ...{ store, log, env: process.env },
+      answers: challenges,
+      listen: () => frontend.listen(),
+      write: (line) => void process.stdout.write(`${line}\n`),
+    });
+  } finally {
+    await frontend.drain(0);
+    clock.close();
+  }
 }
 
 /**
@@ -176,7 +243,7 @@ function start(): void {
     log.error("internal error: please report it", { error: stack(error) });
   process.on("uncaughtException", onBug);
   process.on("unhandledRejection", onBug);
-  const run = options.boolean("validate") ? validate : serve;
+  const run = options.boolean("validate") ? validate : commandOf(options) ? command : serve;
   run(options, log).then((well) => process.exit(well ? 0 : 1), (error: Error) => {
     explain(log, error, "can't start");
     process.exit(1);

@@ -5,6 +5,7 @@
  *
  * Needs `store.ts`, `x509.ts`, and the runtime's TLS.
  */
+import { Buffer } from "node:buffer";
 import { constants, generateKeyPairSync, randomBytes } from "node:crypto";
 import tls from "node:tls";
 import type { Logger } from "./log.ts";
@@ -36,38 +37,78 @@ export interface ServedCertificate {
   readonly context: tls.SecureContext;
   /** DNS names and addresses that the certificate covers. */
   readonly names: readonly string[];
+  /** The protocols that it is for; default those of HTTP. */
+  readonly alpn?: readonly string[];
+  /** An OCSP response to staple (RFC 6066 section 8). */
+  readonly staple?: Buffer | undefined;
 }
 
 interface Entry extends ServedCertificate {
   /** Milliseconds since the epoch, after which another is looked for. */
   readonly goodUntil: number;
+  readonly certificate: string;
 }
 
 export class Certificates {
   readonly #store: CertificateStore;
   readonly #providers: readonly string[];
+  readonly #wildcards: readonly string[];
   readonly #log: Logger;
   #entries = new Map<string, Entry>();
   /** Names whose absence the log has been told of. */
   #missing = new Set<string>();
 
-  /** `providers` in order of preference: `lego` (what ACME obtained) and `selfsigned`. */
-  constructor(store: CertificateStore, providers: readonly string[], log: Logger) {
+  /**
+   * `providers` in order of preference: `lego` (what ACME obtained) and `selfsigned`. `wildcards`:
+   * domains of which one wildcard certificate covers all names below.
+   */
+  constructor(
+    store: CertificateStore,
+    { providers, wildcards, log }: {
+      providers: readonly string[];
+      wildcards: readonly string[];
+      log: Logger;
+    },
+  ) {
     this.#store = store;
     this.#providers = providers;
+    this.#wildcards = wildcards.map((domain) => domain.toLowerCase().replace(/^\*?\./, ""));
     this.#log = log;
   }
 
-  /** Forgets contexts of routes that are gone. */
+  /** The sets of names, subject first, that these routes want from a provider; each set once. */
+  wanted(routes: readonly Route[], provider: string): (readonly string[])[] {
+    const from = routes.filter((route) => this.#providersOf(route).includes(provider));
+    return [...new Map(from.map((route) => [this.#names(route).join(" "), this.#names(route)]))
+      .values()];
+  }
+
+  /** The next connection to these names gets what is in the store by then. */
+  renewed(names: readonly string[]): void {
+    for (const provider of ["", "lego"]) this.#entries.delete(`${provider};${names.join(";")}`);
+  }
+
+  /** Forgets contexts of routes that are gone, and those that the store has newer ones for. */
   retain(routes: readonly Route[]): void {
-    const keys = new Set(routes.map(entryKey));
-    this.#entries = new Map([...this.#entries].filter(([key]) => keys.has(key)));
+    const kept = new Map<string, Entry>();
+    for (const route of routes) {
+      const entry = this.#entries.get(this.#key(route));
+      if (entry === undefined) continue;
+      const [subject = "", ...alternates] = this.#names(route);
+      const stored = this.#providersOf(route)
+        .map((provider) => this.#store.find(provider, subject, alternates))
+        .find((record) => record !== undefined);
+      if (stored === undefined || stored.certificate === entry.certificate) {
+        kept.set(this.#key(route), entry);
+      }
+    }
+    this.#entries = kept;
     this.#missing = new Set();
   }
 
   /** The route's certificate, undefined while there is none. */
   find(route: Route): ServedCertificate | undefined {
-    const key = entryKey(route);
+    const key = this.#key(route);
     const entry = this.#entries.get(key);
     if (entry !== undefined && entry.goodUntil > Date.now()) return entry;
     try {
@@ -82,9 +123,9 @@ export class Certificates {
   }
 
   #record(route: Route): CertificateRecord | undefined {
-    const [subject, ...alternates] = routeNames(route);
+    const [subject = "", ...alternates] = this.#names(route);
     const now = Date.now();
-    for (const provider of route.provider === undefined ? this.#providers : [route.provider]) {
+    for (const provider of this.#providersOf(route)) {
       const stored = this.#store.find(provider, subject, alternates);
       const left = stored === undefined ? 0 : Date.parse(stored.notAfter) - now;
       if (stored !== undefined && left > (provider === "selfsigned" ? SELF_SIGNED_RENEWAL : 0)) {
@@ -93,6 +134,19 @@ export class Certificates {
       if (provider === "selfsigned") return this.#signItself(subject, alternates, now);
     }
     return undefined;
+  }
+
+  #providersOf(route: Route): readonly string[] {
+    return route.provider === undefined ? this.#providers : [route.provider];
+  }
+
+  #names(route: Route): string[] {
+    return foldWildcards(routeNames(route), this.#wildcards);
+  }
+
+  /** What decides which certificate a route has. */
+  #key(route: Route): string {
+    return `${route.provider ?? ""};${this.#names(route).join(";")}`;
   }
 
   #signItself(subject: string, alternates: string[], now: number): CertificateRecord {
@@ -105,7 +159,7 @@ export class Certificates {
       notBefore: new Date(now),
       notAfter,
     });
-    const record: CertificateRecord = {
+    const record = {
       provider: "selfsigned",
       issuer: "",
       privateKey: privateKey.export({ format: "pem", type: "sec1" }).toString(),
@@ -138,15 +192,21 @@ export class Certificates {
   }
 }
 
-/** What decides which certificate a route has. */
-function entryKey(route: Route): string {
-  return `${route.provider ?? ""};${routeNames(route).join(";")}`;
+/** `*.example.com` for a name right below one of the domains; names that become equal once. */
+export function foldWildcards(names: readonly string[], domains: readonly string[]): string[] {
+  const isBelow = (name: string) => domains.includes(name.slice(name.indexOf(".") + 1));
+  const folded = names.map((name) => isBelow(name) ? name.replace(/^[^.]*/, "*") : name);
+  return [...new Set(folded)];
 }
 
 function makeEntry(record: CertificateRecord): Entry {
   const context = secureContext(record.privateKey, record.certificate);
   const goodUntil = Math.min(Date.now() + CONTEXT_LIFETIME, Date.parse(record.notAfter));
-  return { context, names: certificateNames(record.certificate), goodUntil };
+  const staple = record.ocspResponse === null || Date.parse(record.nextOcspUpdate) < Date.now()
+    ? undefined
+    : Buffer.from(record.ocspResponse, "base64");
+  const { certificate } = record;
+  return { context, names: certificateNames(certificate), goodUntil, staple, certificate };
 }
 
 /**

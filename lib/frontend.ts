@@ -17,6 +17,7 @@ import {
 } from "./addr.ts";
 import { BufferPool } from "./bufferpool.ts";
 import type { ServedCertificate } from "./certs.ts";
+import type { ChallengeAnswers } from "./challenges.ts";
 import {
   type ClientHello,
   fatalAlert,
@@ -30,7 +31,7 @@ import type { Client, Handle } from "./exchange.ts";
 import { type HeadLimits, Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
 import type { Fields, Logger } from "./log.ts";
-import { pauseBelow } from "./runtime.ts";
+import { pauseBelow, stapling } from "./runtime.ts";
 
 export interface FrontendOptions {
   readonly httpPort: number;
@@ -47,6 +48,8 @@ export interface FrontendOptions {
   readonly trusted: AddressSet;
   /** The certificate for a name, or for a client that gave none. */
   readonly certificateFor: (serverName: string | undefined) => ServedCertificate | undefined;
+  /** What a CA asks for comes before every other rule. */
+  readonly challenges: ChallengeAnswers;
   readonly handle: Handle;
 }
 
@@ -82,8 +85,9 @@ export class Frontend {
 
   constructor(options: FrontendOptions) {
     this.#options = options;
-    this.#proxying = this.#serverOptions(options.handle);
-    this.#redirecting = this.#serverOptions(redirectToHttps(options.redirectPort));
+    const { challenges, handle, redirectPort } = options;
+    this.#proxying = this.#serverOptions(challenges.before(handle));
+    this.#redirecting = this.#serverOptions(challenges.before(redirectToHttps(redirectPort)));
   }
 
   /** Opens both ports; rejects if one can't be opened. */
@@ -280,18 +284,25 @@ class Handshake implements Connection, Expiring {
 
   #onHello(hello: ClientHello, bytes: Buffer): void {
     const { serverName, alpn } = hello;
-    const certificate = this.#options.certificateFor(serverName);
+    const { challenges, certificateFor } = this.#options;
+    const certificate = challenges.tls(serverName, alpn) ?? certificateFor(serverName);
     if (certificate === undefined) {
       return this.#refuse("name not served", fatalAlert(UNRECOGNIZED_NAME), serverName ?? "none");
     }
-    if (alpn.length > 0 && !alpn.some((protocol) => ALPN_PROTOCOLS.includes(protocol))) {
+    const { alpn: protocols = ALPN_PROTOCOLS } = certificate;
+    if (alpn.length > 0 && !alpn.some((protocol) => protocols.includes(protocol))) {
       const alert = fatalAlert(NO_APPLICATION_PROTOCOL);
       return this.#refuse("no common protocol", alert, serverName);
     }
-    this.#startTls(certificate, hello, bytes);
+    this.#startTls(certificate, protocols, hello, bytes);
   }
 
-  #startTls(certificate: ServedCertificate, hello: ClientHello, bytes: Buffer): void {
+  #startTls(
+    certificate: ServedCertificate,
+    protocols: readonly string[],
+    hello: ClientHello,
+    bytes: Buffer,
+  ): void {
     const socket = this.#socket;
     socket.off("data", this.#onData);
     socket.removeAllListeners("end");
@@ -301,7 +312,8 @@ class Handshake implements Connection, Expiring {
     const secure = new tls.TLSSocket(socket, {
       isServer: true,
       secureContext: certificate.context,
-      ALPNProtocols: ALPN_PROTOCOLS,
+      ALPNProtocols: [...protocols],
+      ...stapling(certificate),
     });
     const onFailed = (error?: Error) => {
       this.#say(error?.message ?? "the client left", hello.serverName);
@@ -311,6 +323,10 @@ class Handshake implements Connection, Expiring {
     secure.once("secure", () => {
       secure.off("error", onFailed).off("end", onFailed);
       this.#leave();
+      if (certificate.alpn !== undefined) { // a CA, which has seen all there is now
+        secure.on("error", () => {}).setTimeout(REFUSAL_LINGER, () => socket.destroy());
+        return void secure.resume().end();
+      }
       pauseBelow(secure, socket);
       this.#onSecure(secure, hello.serverName, certificate.names);
     });

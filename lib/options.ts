@@ -3,7 +3,7 @@
  * needs log.ts (to quote), nearest.ts, number.ts, size.ts and time.ts.
  *
  * Arguments are read as Go's flag package reads them: `-x` and `--x`, `-x=v` and `-x v`; a boolean
- * never takes the next argument; `--` ends the flags; the last of a repeated flag wins. A flag
+ * never takes the next argument, a list takes all up to the next flag; `--` ends the flags; the last of a repeated flag wins. A flag
  * beats its variable, which beats the default. A variable that is set but empty is the empty text,
  * which no number, boolean, duration or size accepts. Refused: arguments that aren't flags.
  */
@@ -168,7 +168,10 @@ function readFlags(options: ReadonlyMap<string, Option>, argv: readonly string[]
     if (name === undefined) throw unexpected(argument === "--" ? argv[i + 1]! : argument);
     const option = options.get(name) ?? (name === "h" ? options.get("help") : undefined);
     if (option === undefined) throw unknown(name, options);
-    const text = inline ?? (option.kind === "boolean" ? "true" : argv[++i]);
+    let text = inline ?? (option.kind === "boolean" ? "true" : argv[++i]);
+    while (option.kind === "list" && inline === undefined && /^[^-]/.test(argv[i + 1] ?? "")) {
+      text += ` ${argv[++i]}`;
+    }
     const flag = `--${option.name}`;
     if (text === undefined) throw new OptionError(`give ${flag} a value: ${expected(option)}`);
     given.set(option.name, readValue(option, flag, text));

@@ -235,6 +235,8 @@ function readSubject(reader: Reader, route: Draft, words: string[]): void {
 function readNames(reader: Reader, directive: string, words: string[]): string[] {
   if (words.length === 1) report(reader, `no domains specified for ${directive}`, "", "names");
   return words.slice(1).map((word) => {
+    // A certificate may be for an address (RFC 8738), for clients that give no name.
+    if (directive === "subject" && isIP(word) > 0 && !word.includes("%")) return spellAddress(word);
     const wildcard = word.startsWith("*.") ? "*." : "";
     const name = toDomainName(word.slice(wildcard.length));
     if (name && wildcard.length + name.length <= MAX_NAME) return wildcard + name;
@@ -242,6 +244,10 @@ function readNames(reader: Reader, directive: string, words: string[]): string[]
     return word;
   });
 }
+
+/** As the URL parser writes an address: one spelling for each. */
+const spellAddress = (address: string): string =>
+  isIP(address) === 4 ? address : new URL(`http://[${address}]`).hostname.slice(1, -1);
 
 function readUpstream(reader: Reader, route: Draft, words: string[]): void {
   route.upstreams.push(parseUpstream(reader, "upstream", words[1]));

@@ -3,7 +3,9 @@
  * nothing.
  */
 import type { Buffer } from "node:buffer";
+import { EventEmitter } from "node:events";
 import net from "node:net";
+import type tls from "node:tls";
 
 /**
  * A socket that gives what it reads to `read`, which returns false to pause it. Node (20 to 26)
@@ -39,4 +41,19 @@ export function pauseBelow(secure: net.Socket, socket: net.Socket): void {
 export function destroyWhenWritten(socket: net.Socket): void {
   if (socket.writableLength === 0 || socket.destroyed) socket.destroy();
   else setTimeout(destroyWhenWritten, 10, socket);
+}
+
+/**
+ * Options of a TLS server socket that staple an OCSP response (RFC 6066 section 8): Node (20 to 26)
+ * asks a server for it, with the context that was chosen by name. Deno (2.9) has no stapling.
+ */
+export function stapling(
+  { context, staple }: { context: tls.SecureContext; staple?: Buffer | undefined },
+): tls.TLSSocketOptions {
+  if (staple === undefined || "Deno" in globalThis) return {};
+  const server = new EventEmitter();
+  type Answer = (error: null, response: Buffer) => void;
+  server.on("OCSPRequest", (_leaf, _issuer, answer: Answer) => answer(null, staple));
+  const SNICallback: tls.TLSSocketOptions["SNICallback"] = (_name, done) => done(null, context);
+  return { server: server as net.Server, SNICallback };
 }

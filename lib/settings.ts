@@ -18,13 +18,37 @@ Routes
 Front end
   frontend                choice tcp        tcp            What clients connect to.
   https-port              integer 0..65535  8443           For HTTPS; 0 lets the system choose.
-  http-port               integer 0..65535  8080           For redirects to HTTPS; 0 as above.
+  http-port               integer 0..65535  8080           For redirects and HTTP-01; 0 as above.
   http-redirect-port      integer 1..65535  443            Where clients find HTTPS, for redirects.
   trusted-downstreams     string networks   -              CIDRs whose X-Forwarded fields are kept.
 Certificates
   certificate-store-type  choice json       json           How certificates are kept.
   certificate-store       string file       certs.json     Certificates and their keys, mode 0600.
   certificate-providers   list names        lego selfsigned  Where they may come from, best first.
+  wildcard-domains        list domains      -              Below these, one wildcard for all names.
+  user-data               string file       user.pem       The account with the CA and its key.
+  ocsp-stapling           boolean           false          Ask for certificates that must staple.
+ACME
+  acme-email              string address    -              Turns ACME on; for the CA's account.
+  acme-directory          list urls         https://acme-v02.api.letsencrypt.org/directory  CAs, best first.
+  acme-challenges         list types        -              http-01 tls-alpn-01, or dns-01.
+  acme-profile            string name       -              Of the CA's certificate profiles.
+  acme-key-type           choice P256|P384|RSA2048|RSA3072|RSA4096  P256  Of certificates.
+  acme-preferred-chain    string name       -              Common name of the chain's last issuer.
+  acme-external-kid       list ids          -              External account, one for each CA.
+  acme-external-hmac      list keys         -              Their keys, in base64url.
+  acme-overall-request-limit  integer 1..1000  18          Requests a second to CAs.
+  acme-obtain-interval    duration 0s..24h  0s             Between the starts of two orders.
+  acme-overall-timeout    duration 0s..24h  10m            For one certificate; 0: none.
+  lego-ca-certificates    string files      -              Roots for the CAs' own servers, PEM.
+  lego-ca-system-cert-pool  boolean         false          Trust the usual roots as well.
+  lego-ca-server-name     string name       -              To expect in the CA's own certificate.
+DNS
+  dns-provider            string name       -              Turns ACME on, by dns-01.
+  acme-resolvers          string servers    -              To ask instead of all that serve a zone.
+  acme-disable-propagation-check  boolean   false          Don't look whether a record is seen.
+  acme-propagation-delay  duration 0s..24h  10s            Wait as long instead.
+  lego-disable-cname-support  boolean       false          Don't follow CNAMEs at _acme-challenge.
 Timeouts
   handshake-timeout       duration 1ms..    10s            From connecting to the handshake's end.
   header-timeout          duration 1ms..    10s            For the whole head of a request.
@@ -36,6 +60,10 @@ Limits
   max-head-size           size 1KiB..1MiB   64KiB          Of a request's head.
   max-head-fields         integer 1..10000  256            In a request's head.
   max-connections         integer 1..       10000          Of clients; Deno: 480; more are closed.
+Commands
+  obtain                  list names        -              Obtain one certificate now, and exit.
+  account                 string action     -              rollover or deactivate, and exit.
+  revoke                  string file       -              Revoke the certificate in it, and exit.
 Log
   log.level               choice debug|info|warn|error  info           Clients' faults are debug.
   log.format              choice text|json  text           One line an event, to standard output.

@@ -236,6 +236,8 @@ async function writeApiCertificate(certificateFile: string, keyFile: string): Pr
 export interface Challtestsrv extends Peer {
   /** `127.0.0.1:port`, UDP and TCP. It has no SOA: nobody can find a zone in it. */
   readonly dnsServer: string;
+  /** For scripts: `POST …/set-txt`. */
+  readonly managementUrl: string;
   /** One more value at the name. */
   setTxt(name: string, value: string): Promise<void>;
   clearTxt(name: string): Promise<void>;
@@ -280,6 +282,7 @@ export async function startChalltestsrv(t: TestContext): Promise<Challtestsrv | 
     return {
       ...peer,
       dnsServer,
+      managementUrl: `http://${management}`,
       setTxt: (name, value) => call("set-txt", name, { value }),
       clearTxt: (name) => call("clear-txt", name),
       addA: (name, ...addresses) => call("add-a", name, { addresses }),

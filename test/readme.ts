@@ -3,7 +3,7 @@
  * `npm run readme` writes them.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { formatMarkdown } from "../lib/options.ts";
@@ -25,25 +25,39 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
     ...["rewrite", "answer", "upstream", "http1client", "errorpage", "runtime"],
   ]],
   ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
+  ["How certificates are obtained", [
+    ...["autocert", "renewal", "issuer", "preflight", "causes", "authority", "challenges", "acme"],
+    ...["jose", "httpsclient", "account", "acmestate", "commands", "resolver", "dnsmsg"],
+    ...["stapling", "ocsp"],
+  ]],
   ["Small tools", [
-    ...["options", "log", "addr", "file", "clock", "bufferpool", "time", "size", "number"],
+    ...["options", "log", "addr", "file", "lock", "clock", "bufferpool", "time", "size", "number"],
     "nearest",
   ]],
 ];
 
+/** What is loaded when an option names it: a reader reads the one in use. */
+const isOptional = (name: string): boolean => name.startsWith("dns/");
+
 /** Lines that somebody reads attentively in a minute, comments included. */
 const LINES_A_MINUTE = 25;
 
-/** The text of every `.ts` file at the root and in `lib/`, by its name without folder and ending. */
+/** The text of every `.ts` file at the root and in `lib/`, by its name without `lib/` and ending. */
 export function readSources(): Map<string, string> {
-  const paths = ["", "lib"].flatMap((folder) =>
+  const paths = ["", "lib", "lib/dns"].flatMap((folder) =>
     readdirSync(join(root, folder)).filter((name) => name.endsWith(".ts")).map((name) =>
       join(folder, name)
     )
   );
-  return new Map(
-    paths.map((path) => [basename(path, ".ts"), readFileSync(join(root, path), "utf8")]),
-  );
+  return new Map(paths.map((path) => {
+    const name = path.replace(/^lib\//, "").replace(/\.ts$/, "");
+    return [name, readFileSync(join(root, path), "utf8")];
+  }));
+}
+
+/** The names of the files that count: all but those that are loaded when an option names them. */
+export function countedNames(sources: ReadonlyMap<string, string>): string[] {
+  return [...sources.keys()].filter((name) => !isOptional(name));
 }
 
 export function lineCount(source: string): number {
@@ -75,10 +89,12 @@ function formatReading(sources: ReadonlyMap<string, string>): string {
       }),
     ].join("\n")
   );
+  const optional = [...sources.keys()].filter(isOptional);
   const sums = [
     "| In all | lines | minutes | |\n| --- | ---: | ---: | --- |",
     `| of these on the path that faces the internet | ${size(CRITICAL)} | ${CRITICAL.join(", ")} |`,
-    `| everything | ${size(sources.keys())} | |`,
+    `| everything | ${size(countedNames(sources))} | |`,
+    `| besides, in lib/dns, a file for each DNS provider | ${size(optional)} | loaded when named |`,
   ];
   return [...tables, sums.join("\n")].join("\n\n");
 }

@@ -190,6 +190,12 @@ export const files: readonly Vector<readonly ExpectedRoute[]>[] = [
     expect: plain({ subject: ["foo", "bar", "baz"] }),
   },
   {
+    name: "addresses as subjects",
+    why: "certificates may be for addresses (RFC 8738), each in one spelling",
+    input: inRoute("subject 192.0.2.1 2001:DB8:0::1"),
+    expect: plain({ subject: ["192.0.2.1", "2001:db8::1"] }),
+  },
+  {
     name: "two subject lines",
     why: "P20",
     input: inRoute("subject foo bar", "subject baz"),
@@ -497,10 +503,10 @@ export const problems: readonly Vector<readonly (readonly [line: number, text: s
   {
     name: "subjects",
     why: "names as in a route",
-    input: inRoute("subject a..b 10.0.0.1 a.*.b ok.example"),
+    input: inRoute("subject a..b 10.0.0.1:80 a.*.b ok.example"),
     expect: [
       [3, 'invalid domain in subject "a..b"'],
-      [3, 'invalid domain in subject "10.0.0.1"'],
+      [3, 'invalid domain in subject "10.0.0.1:80"'],
       [3, 'invalid domain in subject "a.*.b"'],
     ],
   },

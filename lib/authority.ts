@@ -1,0 +1,174 @@
+/**
+ * A CA with the account that is used there: registered when it is first needed, its key on disk
+ * before the CA hears of it (RFC 8555 sections 7.3.1 to 7.3.6).
+ *
+ * Needs `acme.ts`, `account.ts`, `httpsclient.ts`.
+ */
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
+import { accountPath, loadAccount, saveAccount, type StoredAccount } from "./account.ts";
+import { AcmeClient, AcmeError } from "./acme.ts";
+import type { HttpClient } from "./httpsclient.ts";
+
+/** Of one request: Pebble, told to refuse nine nonces out of ten, has it repeated as often. */
+const BAD_NONCES = 100;
+/** ZeroSSL gives binding keys to whoever names an e-mail address. */
+const ZEROSSL = "acme.zerossl.com";
+const ZEROSSL_BINDING = "https://api.zerossl.com/acme/eab-credentials-email";
+
+export interface AuthorityOptions {
+  /** URL of its directory. */
+  readonly directory: string;
+  /** Of several, the preferred one. */
+  readonly first: boolean;
+  /** For the account; may be empty. */
+  readonly email: string;
+  readonly externalAccount?: { readonly kid: string; readonly hmac: string } | undefined;
+  /** Path of the file that the first CA's account is in. */
+  readonly userData: string;
+  readonly http: HttpClient;
+  readonly progress: (step: string, fields: Readonly<Record<string, string>>) => void;
+}
+
+export class Authority {
+  readonly directory: string;
+  /** Of the directory: what people know the CA by. */
+  readonly host: string;
+  readonly first: boolean;
+  readonly #options: AuthorityOptions;
+  #client: Promise<AcmeClient> | undefined;
+
+  constructor(options: AuthorityOptions) {
+    this.#options = options;
+    this.directory = options.directory;
+    this.host = new URL(options.directory).host;
+    this.first = options.first;
+  }
+
+  /** With an account; rejects with AcmeError, AccountError or HttpError, and then tries again. */
+  client(): Promise<AcmeClient> {
+    this.#client ??= this.#open().catch((error) => {
+      this.#client = undefined;
+      throw error;
+    });
+    return this.#client;
+  }
+
+  /** What the account is asked for; if the CA doesn't know it any more it is registered again. */
+  async use<T>(work: (client: AcmeClient) => Promise<T>): Promise<T> {
+    const client = await this.client();
+    try {
+      return await work(client);
+    } catch (error) {
+      if (!(error instanceof AcmeError) || error.type !== "accountDoesNotExist") throw error;
+      this.#client = this.#register(client, await this.#load());
+      return work(await this.client());
+    }
+  }
+
+  /** RFC 8555 7.3.5. The new key is on disk before the CA is asked to take it. */
+  async rollOver(): Promise<void> {
+    const client = await this.client();
+    const { path, account } = await this.#load();
+    const nextKey = newAccountKey();
+    await saveAccount(path, { ...account, nextKey });
+    await client.keyChange(nextKey);
+    await saveAccount(path, { ...account, key: nextKey, nextKey: undefined });
+  }
+
+  /** RFC 8555 7.3.6: for good; the next certificate takes a new account. */
+  async deactivate(): Promise<void> {
+    const client = await this.client();
+    const { path, account } = await this.#load();
+    await client.deactivateAccount();
+    await saveAccount(path, { ...account, key: newAccountKey(), registration: undefined });
+    this.#client = undefined;
+  }
+
+  async #open(): Promise<AcmeClient> {
+    const loaded = await this.#load();
+    const { path, account } = loaded;
+    const { directory, email, progress } = this.#options;
+    progress("directory", { url: directory });
+    const url = account.registration?.uri;
+    let client = this.#newClient(account.key, url);
+    if (account.nextKey !== undefined) client = await this.#endRollOver(client, loaded);
+    else if (url === undefined) return this.#register(client, loaded);
+    if (account.email !== email && email !== "") {
+      await client.updateAccount([`mailto:${email}`]);
+      await saveAccount(path, { ...(await this.#load()).account, email });
+    }
+    progress("account", { url: client.accountUrl ?? "" });
+    return client;
+  }
+
+  #newClient(key: KeyObject, accountUrl?: string): AcmeClient {
+    const { directory, http } = this.#options;
+    return new AcmeClient({ directory, http, key, accountUrl, badNonceRetries: BAD_NONCES });
+  }
+
+  /** After a crash in a roll-over: whichever key the CA knows is the account's. */
+  async #endRollOver(old: AcmeClient, { path, account }: Loaded): Promise<AcmeClient> {
+    const client = this.#newClient(account.nextKey ?? account.key);
+    try {
+      await client.newAccount({ onlyReturnExisting: true });
+      await saveAccount(path, {
+        ...account,
+        key: account.nextKey ?? account.key,
+        nextKey: undefined,
+      });
+      return client;
+    } catch (error) {
+      if (!(error instanceof AcmeError) || error.type !== "accountDoesNotExist") throw error;
+      await saveAccount(path, { ...account, nextKey: undefined });
+      return old;
+    }
+  }
+
+  async #register(client: AcmeClient, { path, account }: Loaded): Promise<AcmeClient> {
+    const { email, progress } = this.#options;
+    const contact = email === "" ? [] : [`mailto:${email}`];
+    const externalAccount = await this.#binding(client);
+    const { url, body } = await client.newAccount({ contact, externalAccount });
+    await saveAccount(path, { ...account, email, registration: { body, uri: url } });
+    progress("account registered", { url });
+    return client;
+  }
+
+  async #binding(client: AcmeClient): Promise<{ kid: string; hmac: string } | undefined> {
+    const { externalAccount, email, http } = this.#options;
+    if (externalAccount !== undefined || this.host !== ZEROSSL || email === "") {
+      return externalAccount;
+    }
+    const { meta } = await client.getDirectory();
+    if (!meta.externalAccountRequired) return undefined;
+    const answer = await http({
+      method: "POST",
+      url: ZEROSSL_BINDING,
+      fields: ["Content-Type", "application/x-www-form-urlencoded"],
+      body: new URLSearchParams({ email }).toString(),
+    });
+    const { eab_kid: kid, eab_hmac_key: hmac } = Object(JSON.parse(answer.body.toString()));
+    if (typeof kid === "string" && typeof hmac === "string") return { kid, hmac };
+    throw new Error(`ZeroSSL gave no binding for the e-mail address: status ${answer.status}`);
+  }
+
+  /** The stored account, or a new one whose key is on disk now. */
+  async #load(): Promise<Loaded> {
+    const { userData, directory, first, email } = this.#options;
+    const path = await accountPath(userData, directory, first);
+    const stored = await loadAccount(path, directory);
+    if (stored !== undefined) return { path, account: { ...stored, directory } };
+    const account = { directory, email, key: newAccountKey() };
+    await saveAccount(path, account);
+    return { path, account };
+  }
+}
+
+interface Loaded {
+  readonly path: string;
+  readonly account: StoredAccount;
+}
+
+/** P-256, which every CA takes. */
+const newAccountKey = (): KeyObject =>
+  generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;

@@ -1,0 +1,270 @@
+/**
+ * The ACME side, put together as the options ask for it: which CAs, which challenges, through which
+ * DNS; what the front end, the renewals and the commands use of it.
+ *
+ * Needs `issuer.ts`, `renewal.ts` and what those need, `options.ts`, `httpsclient.ts`,
+ * `resolver.ts`, `dns/load.ts` when a provider is named.
+ */
+import { readFileSync } from "node:fs";
+import { delimiter } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import tls from "node:tls";
+import { AcmeState } from "./acmestate.ts";
+import { Authority } from "./authority.ts";
+import type { Certificates } from "./certs.ts";
+import { ChallengeAnswers, type Solver } from "./challenges.ts";
+import { createHttpClient, type HttpClient } from "./httpsclient.ts";
+import { Issuer, KEY_TYPES } from "./issuer.ts";
+import type { Fields, Logger } from "./log.ts";
+import { OptionError, type Options } from "./options.ts";
+import { createPreflight } from "./preflight.ts";
+import { Renewal } from "./renewal.ts";
+import { Resolver } from "./resolver.ts";
+import type { CertificateRecord, CertificateStore } from "./store.ts";
+import { OID, readCertificate } from "./x509.ts";
+
+const USER_AGENT = "Centauri/0.1";
+const BY_FRONT_END = ["http-01", "tls-alpn-01"];
+const CHALLENGES = [...BY_FRONT_END, "dns-01", "dns-persist-01"];
+
+/** What is told while a certificate is obtained. */
+export type Progress = (step: string, fields: Fields) => void;
+
+/** Parts that others use; `close` ends what is under way. */
+export interface Autocert {
+  readonly authorities: readonly Authority[];
+  readonly issuer: Issuer;
+  readonly renewal: Renewal;
+  close(): void;
+}
+
+/** Whether certificates are to be obtained: somebody gave an address, a CA or a DNS provider. */
+export function isAutomatic(options: Options): boolean {
+  return options.string("acme-email") !== "" || options.isSet("acme-directory") ||
+    options.string("dns-provider") !== "";
+}
+
+/** The providers that are used: with ACME, nothing is self-signed that it could obtain. */
+export function providersInUse(options: Options): readonly string[] {
+  const providers = options.list("certificate-providers");
+  const last = providers.findIndex((name) => name !== "lego" || isAutomatic(options));
+  return last < 0 ? providers : providers.slice(0, last + 1);
+}
+
+/** In order of preference. */
+export function challengeTypes(options: Options): readonly string[] {
+  const chosen = options.list("acme-challenges");
+  if (chosen.length > 0) return chosen;
+  return options.string("dns-provider") === "" ? BY_FRONT_END : ["dns-01"];
+}
+
+/** Throws OptionError for what the table of options can't know. */
+export function checkAcmeOptions(options: Options): void {
+  for (const url of options.list("acme-directory")) {
+    if (URL.canParse(url) && new URL(url).protocol === "https:") continue;
+    throw new OptionError(`can't use --acme-directory "${url}": expected https:// URLs`);
+  }
+  for (const type of challengeTypes(options)) {
+    if (CHALLENGES.includes(type)) continue;
+    const expected = `expected some of ${CHALLENGES.join(", ")}`;
+    throw new OptionError(`can't use --acme-challenges "${type}": ${expected}`);
+  }
+  const byProvider = challengeTypes(options).includes("dns-01");
+  if (byProvider && options.string("dns-provider") === "") {
+    throw new OptionError("can't use --acme-challenges dns-01: --dns-provider isn't set");
+  }
+  readRoots(options);
+}
+
+/** Rejects for what can't work at all: state on disk that is damaged. */
+export async function createAutocert(
+  options: Options,
+  parts: {
+    store: CertificateStore;
+    answers: ChallengeAnswers;
+    certificates: Certificates;
+    log: Logger;
+    progress: Progress;
+    env: Readonly<Record<string, string | undefined>>;
+  },
+): Promise<Autocert> {
+  const { store, answers, certificates, log, progress, env } = parts;
+  const storePath = options.string("certificate-store");
+  const state = await AcmeState.open(`${storePath}.acme`);
+  const roots = readRoots(options);
+  const serverName = options.string("lego-ca-server-name") || undefined;
+  const caClient = createHttpClient({
+    userAgent: USER_AGENT,
+    ...roots && { ca: roots },
+    ...serverName && { serverName },
+  });
+  const apiClient = createHttpClient({ userAgent: USER_AGENT });
+  const http = limited(caClient.request, options.integer("acme-overall-request-limit"));
+  const servers = options.string("acme-resolvers").split(/[\s,]+/).filter((one) => one !== "");
+  const resolver = new Resolver(servers.length > 0 ? { servers } : {});
+  const authorities = createAuthorities(options, http, log, progress);
+  const dns = await loadDns(options, resolver, apiClient.request, progress, env);
+  const solvers = new Map<string, Solver>();
+  for (const type of challengeTypes(options)) {
+    if (type === "http-01") solvers.set(type, answers.httpSolver);
+    else if (type === "tls-alpn-01") solvers.set(type, answers.tlsSolver);
+    else if (type === "dns-01" && dns.solver !== undefined) solvers.set(type, dns.solver);
+    else if (type === "dns-persist-01") {
+      const { persistSolver } = await import("./dns/persist01.ts");
+      solvers.set(type, persistSolver(resolver));
+    }
+  }
+  const issuer = new Issuer({
+    authorities,
+    solvers,
+    preflight: createPreflight({
+      resolver,
+      storePath,
+      ownRoots: roots !== undefined,
+      problem: dns.problem,
+    }),
+    resolver,
+    store,
+    state,
+    log,
+    progress,
+    keyType: options.choice("acme-key-type") as (typeof KEY_TYPES)[number],
+    mustStaple: options.boolean("ocsp-stapling"),
+    profile: options.string("acme-profile"),
+    preferredChain: options.string("acme-preferred-chain"),
+    ports: { http: options.integer("http-port"), https: options.integer("https-port") },
+    timeout: options.duration("acme-overall-timeout"),
+  });
+  const renewal = new Renewal({
+    issuer,
+    authorities,
+    store,
+    state,
+    resolver,
+    log,
+    configuration: configurationOf(options),
+    interval: options.duration("acme-obtain-interval"),
+    staple: createStaple(apiClient.request, log),
+    onChange: (names) => certificates.renewed(names),
+  });
+  const close = () => {
+    renewal.close();
+    caClient.close();
+    apiClient.close();
+  };
+  return { authorities, issuer, renewal, close };
+}
+
+function createAuthorities(
+  options: Options,
+  http: HttpClient,
+  log: Logger,
+  progress: Progress,
+): Authority[] {
+  const kids = options.list("acme-external-kid");
+  const hmacs = options.list("acme-external-hmac");
+  if (kids.length !== hmacs.length) {
+    log.warn("no external account binding: --acme-external-kid and -hmac come in pairs");
+  }
+  return options.list("acme-directory").map((directory, index) => {
+    const [kid, hmac] = [kids[index], hmacs[index]];
+    const bound = kid !== undefined && hmac !== undefined && kid !== "-" &&
+      kids.length === hmacs.length;
+    return new Authority({
+      directory,
+      first: index === 0,
+      email: options.string("acme-email"),
+      externalAccount: bound ? { kid, hmac } : undefined,
+      userData: options.string("user-data"),
+      http,
+      progress,
+    });
+  });
+}
+
+/** Why there is no DNS provider is told for each certificate that it would be needed for. */
+async function loadDns(
+  options: Options,
+  resolver: Resolver,
+  http: HttpClient,
+  progress: Progress,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<{ solver?: Solver; problem?: Error }> {
+  if (!challengeTypes(options).includes("dns-01")) return {};
+  const [{ loadProvider, providerEnvironment }, { dnsSolver }] = await Promise.all([
+    import("./dns/load.ts"),
+    import("./dns/dns01.ts"),
+  ]);
+  const unchecked = options.boolean("acme-disable-propagation-check");
+  try {
+    const provider = await loadProvider(options.string("dns-provider"), {
+      env: providerEnvironment(env),
+      http,
+      zoneOf: (name, signal) => resolver.zoneOf(name, signal),
+    });
+    const solver = dnsSolver({
+      provider,
+      resolver,
+      followCnames: !options.boolean("lego-disable-cname-support"),
+      delay: unchecked ? options.duration("acme-propagation-delay") : undefined,
+      progress,
+    });
+    return { solver };
+  } catch (error) {
+    return { problem: error as Error };
+  }
+}
+
+/** The roots that CAs are verified with; undefined for the runtime's. Throws OptionError. */
+function readRoots(options: Options): string[] | undefined {
+  const paths = options.string("lego-ca-certificates").split(delimiter).filter((path) =>
+    path !== ""
+  );
+  if (paths.length === 0) return undefined;
+  try {
+    const own = paths.map((path) => readFileSync(path, "utf8"));
+    const system = options.boolean("lego-ca-system-cert-pool");
+    return [...own, ...system ? tls.rootCertificates : []];
+  } catch (error) {
+    throw new OptionError(`can't use --lego-ca-certificates: ${(error as Error).message}`);
+  }
+}
+
+/** At most as many requests a second, evenly apart when there are more. */
+function limited(http: HttpClient, perSecond: number): HttpClient {
+  let next = 0;
+  return async (request) => {
+    const now = performance.now();
+    const at = Math.max(next, now - 1000); // what wasn't used for a second may be used at once
+    next = at + 1000 / perSecond;
+    if (at > now) await wait(at - now);
+    return http(request);
+  };
+}
+
+/** What an order's success may depend on. */
+function configurationOf(options: Options): string {
+  const texts = ["acme-email", "acme-profile", "dns-provider", "acme-resolvers"];
+  const lists = ["acme-directory", "acme-challenges", "acme-external-kid"];
+  return JSON.stringify([
+    texts.map((name) => options.string(name)),
+    lists.map((name) => options.list(name)),
+    options.choice("acme-key-type"),
+    options.boolean("ocsp-stapling"),
+  ]);
+}
+
+type Stapled = { readonly record?: CertificateRecord; readonly next: number };
+
+/** Brings the staples of certificates that must have one up to date; loaded when one must. */
+function createStaple(
+  http: HttpClient,
+  log: Logger,
+): (record: CertificateRecord) => Promise<Stapled | undefined> {
+  return async (record) => {
+    const feature = readCertificate(record.certificate).extension(OID.tlsFeature);
+    if (feature === undefined) return undefined;
+    const { updateStaple } = await import("./stapling.ts");
+    return updateStaple(record, http, log);
+  };
+}

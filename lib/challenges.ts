@@ -1,0 +1,105 @@
+/**
+ * How control of a name is proved to a CA: the seam, and the two ways that the front end answers,
+ * HTTP-01 (RFC 8555 section 8.3) and TLS-ALPN-01 (RFC 8737). Those by DNS are in `dns/`.
+ *
+ * Needs `acme.ts`, `x509.ts`, and the runtime's TLS.
+ */
+import { Buffer } from "node:buffer";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import tls from "node:tls";
+import type { AcmeClient, Challenge, Identifier } from "./acme.ts";
+import type { Explanation } from "./causes.ts";
+import type { ServedCertificate } from "./certs.ts";
+import type { Handle } from "./exchange.ts";
+import { challengeCertificate, reverseName } from "./x509.ts";
+
+/** The ALPN protocol of TLS-ALPN-01 (RFC 8737 section 6.2). */
+export const ACME_TLS_ALPN = "acme-tls/1";
+const PATH = "/.well-known/acme-challenge/";
+const HOUR = 60 * 60 * 1000;
+
+/** One challenge of one name, for the account of a client. */
+export interface Proof {
+  readonly client: AcmeClient;
+  readonly identifier: Identifier;
+  readonly wildcard: boolean;
+  readonly challenge: Challenge;
+  readonly keyAuthorization: string;
+}
+
+export interface Solver {
+  /** Only one challenge at a time, from prepare to cleanUp. */
+  readonly sequential?: boolean | undefined;
+  /** Resolves when the CA may look. */
+  prepare(proof: Proof, signal: AbortSignal): Promise<void>;
+  /** Called after every prepare, whatever came of it. */
+  cleanUp(proof: Proof, signal: AbortSignal): Promise<void>;
+  /** What is in the way of proving names, or soon will be (not `fatal`), before there is an order. */
+  obstacle?(names: readonly string[], client: AcmeClient, signal: AbortSignal): Promise<
+    (Explanation & { readonly fatal: boolean }) | undefined
+  >;
+}
+
+/** What the front end answers while orders are open. */
+export class ChallengeAnswers {
+  readonly #keyAuthorizations = new Map<string, string>();
+  readonly #certificates = new Map<string, ServedCertificate>();
+
+  /** The body for a request target; undefined for any that isn't asked for by an open order. */
+  http(target: string): string | undefined {
+    if (this.#keyAuthorizations.size === 0 || !target.startsWith(PATH)) return undefined;
+    return this.#keyAuthorizations.get(target.slice(PATH.length));
+  }
+
+  /** The certificate for a ClientHello that offers `acme-tls/1` alone (RFC 8737 section 3). */
+  tls(serverName: string | undefined, alpn: readonly string[]): ServedCertificate | undefined {
+    if (alpn.length !== 1 || alpn[0] !== ACME_TLS_ALPN) return undefined;
+    return this.#certificates.get(serverName ?? "");
+  }
+
+  /** Answers HTTP-01 before a handler is asked, whatever the host (RFC 8555 section 8.3). */
+  before(handle: Handle): Handle {
+    return (head, downstream) => {
+      const body = head.method === "GET" ? this.http(head.target) : undefined;
+      if (body === undefined) return handle(head, downstream);
+      const fields = ["Content-Type", "text/plain", "Content-Length", `${body.length}`];
+      downstream.respond(200, "OK", fields, body.length);
+      downstream.write(Buffer.from(body));
+      return void downstream.end([]);
+    };
+  }
+
+  readonly httpSolver: Solver = {
+    prepare: async ({ challenge, keyAuthorization }) => {
+      this.#keyAuthorizations.set(challenge.token ?? "", keyAuthorization);
+    },
+    cleanUp: async ({ challenge }) => void this.#keyAuthorizations.delete(challenge.token ?? ""),
+  };
+
+  readonly tlsSolver: Solver = {
+    prepare: async ({ identifier, keyAuthorization }) => {
+      const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+      const cert = challengeCertificate({
+        name: identifier.value,
+        keyAuthorization,
+        key: privateKey,
+        serial: randomBytes(16),
+        notBefore: new Date(Date.now() - HOUR),
+        notAfter: new Date(Date.now() + 24 * HOUR),
+      });
+      const key = privateKey.export({ format: "pem", type: "sec1" });
+      const context = tls.createSecureContext({ key, cert, minVersion: "TLSv1.2" });
+      this.#certificates.set(serverNameOf(identifier), {
+        context,
+        names: [],
+        alpn: [ACME_TLS_ALPN],
+      });
+    },
+    cleanUp: async ({ identifier }) => void this.#certificates.delete(serverNameOf(identifier)),
+  };
+}
+
+/** RFC 8738 section 6: an address is asked for by its name in the reverse tree. */
+function serverNameOf({ type, value }: Identifier): string {
+  return type === "ip" ? reverseName(value) : value;
+}

@@ -1,0 +1,128 @@
+/**
+ * What Centauri does once, in the foreground, for a person who watches: `--obtain`, `--account`,
+ * `--revoke`. Each line says one step; the exit code says whether it went well.
+ *
+ * Needs `autocert.ts` and what that needs.
+ */
+import { createPrivateKey } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import { toDomainName } from "./addr.ts";
+import { AcmeError } from "./acme.ts";
+import { type Autocert, challengeTypes, createAutocert } from "./autocert.ts";
+import { Certificates, foldWildcards } from "./certs.ts";
+import type { ChallengeAnswers } from "./challenges.ts";
+import { IssueError } from "./issuer.ts";
+import { type Fields, type Logger, quote } from "./log.ts";
+import { OptionError, type Options } from "./options.ts";
+import type { CertificateStore } from "./store.ts";
+import { fromPem, pemBlocks } from "./x509.ts";
+
+const ACCOUNT_ACTIONS = ["rollover", "deactivate"];
+
+export interface CommandParts {
+  readonly store: CertificateStore;
+  readonly answers: ChallengeAnswers;
+  readonly log: Logger;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Opens the two ports, for challenges that a CA asks for there. */
+  readonly listen: () => Promise<void>;
+  readonly write: (line: string) => void;
+}
+
+/** Which command the options ask for; undefined for none. Throws OptionError. */
+export function commandOf(options: Options): "obtain" | "account" | "revoke" | undefined {
+  const action = options.string("account");
+  if (action !== "" && !ACCOUNT_ACTIONS.includes(action)) {
+    throw new OptionError(`can't use --account ${quote(action)}: expected rollover or deactivate`);
+  }
+  for (const name of options.list("obtain")) {
+    if (isIP(name) > 0 || toDomainName(name.replace(/^\*\./, "")) !== undefined) continue;
+    throw new OptionError(`can't use --obtain ${quote(name)}: expected domain names`);
+  }
+  const given = [
+    ...options.list("obtain").length > 0 ? ["obtain"] as const : [],
+    ...action !== "" ? ["account"] as const : [],
+    ...options.string("revoke") !== "" ? ["revoke"] as const : [],
+  ];
+  if (given.length <= 1) return given[0];
+  throw new OptionError(`can't do --${given.join(" and --")} at once`);
+}
+
+/** False when it didn't work; then the last lines say why, and what to do. */
+export async function runCommand(options: Options, parts: CommandParts): Promise<boolean> {
+  const { store, write } = parts;
+  const progress = (step: string, fields: Fields = {}) => {
+    const details = Object.values(fields).map((value) => quote(String(value)).slice(1, -1));
+    write(`${step.padEnd(20)} ${details.join("  ")}`.trimEnd());
+  };
+  const log = parts.log;
+  const certificates = new Certificates(store, { providers: [], wildcards: [], log });
+  const autocert = await createAutocert(options, { ...parts, certificates, progress });
+  try {
+    const command = commandOf(options);
+    if (command === "obtain") await obtain(options, parts, autocert);
+    else if (command === "account") await changeAccount(options.string("account"), autocert, write);
+    else await revoke(options.string("revoke"), autocert, write);
+    return true;
+  } catch (error) {
+    if (!(error instanceof IssueError)) throw error;
+    write(`failed               ${error.message}`);
+    write(`what to do           ${error.explanation.advice}`);
+    return false;
+  } finally {
+    autocert.close();
+  }
+}
+
+async function obtain(options: Options, parts: CommandParts, autocert: Autocert): Promise<void> {
+  const wildcards = options.list("wildcard-domains");
+  const names = foldWildcards(options.list("obtain").map(spelled), wildcards);
+  if (challengeTypes(options).some((type) => !type.startsWith("dns-"))) await parts.listen();
+  const [subject = "", ...altNames] = names;
+  const old = parts.store.find("lego", subject, altNames);
+  const stopped = new AbortController();
+  await autocert.issuer.obtain(names, stopped.signal, old);
+  parts.write("done                 a running Centauri takes it up at SIGHUP");
+}
+
+/** `*.` and A-labels, in lower case. */
+const spelled = (name: string): string =>
+  name.replace(
+    /^(\*\.)?(.*)$/,
+    (_all, star = "", rest = "") => star + (toDomainName(rest) ?? rest),
+  );
+
+async function changeAccount(
+  action: string,
+  { authorities }: Autocert,
+  write: (line: string) => void,
+): Promise<void> {
+  for (const authority of authorities) {
+    if (action === "rollover") await authority.rollOver();
+    else await authority.deactivate();
+    write(`${action.padEnd(20)} done at ${authority.host}`);
+  }
+}
+
+/** With the certificate's own key if the file has it, else with the account of the CA. */
+async function revoke(
+  path: string,
+  { authorities }: Autocert,
+  write: (line: string) => void,
+): Promise<void> {
+  const text = await readFile(path, "utf8");
+  const [block] = pemBlocks(text, "CERTIFICATE");
+  if (block === undefined) throw new Error(`${path} has no certificate: expected PEM`);
+  const certificateKey = text.includes("PRIVATE KEY-----") ? createPrivateKey(text) : undefined;
+  for (const [index, authority] of authorities.entries()) {
+    try {
+      const client = await authority.client();
+      await client.revokeCertificate(fromPem(block), certificateKey ? { certificateKey } : {});
+      return write(`revoked              at ${authority.host}`);
+    } catch (error) {
+      // Another CA may be the one that issued it.
+      if (!(error instanceof AcmeError) || index === authorities.length - 1) throw error;
+    }
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * What can be known before an order is placed, so that nothing counts against a CA's limits that
+ * can't succeed: names that no public CA certifies, a store that can't be written, a wrong clock,
+ * names that don't resolve, CAA records that forbid (RFC 8659).
+ *
+ * Needs `acme.ts`, `causes.ts`, `resolver.ts`. What DNS doesn't answer is the CA's to find out.
+ */
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { AcmeClient } from "./acme.ts";
+import type { Authority } from "./authority.ts";
+import { expectsNoPublicCa, type Explanation } from "./causes.ts";
+import type { CaaRecord } from "./dnsmsg.ts";
+import { quote } from "./log.ts";
+import { type Resolver, ResolverError } from "./resolver.ts";
+import { formatDuration } from "./time.ts";
+
+/** CAs date certificates an hour back at most: a clock further off makes them look invalid. */
+const MAX_SKEW = 60 * 60 * 1000;
+const CRITICAL = 128; // RFC 8659 section 4.1
+const KNOWN_TAGS = ["issue", "issuewild", "iodef", "contactemail", "contactphone", "issuemail"];
+
+/** Of an account and the challenge types that may be used: what a CAA record may be about. */
+interface Issuing {
+  readonly identities: readonly string[];
+  readonly accountUrl: string;
+  readonly types: readonly string[];
+}
+
+/** Why no order should be placed for the names with this CA; undefined when nothing is known. */
+export type Preflight = (
+  names: readonly string[],
+  authority: Authority,
+  client: AcmeClient,
+  types: readonly string[],
+) => Promise<Explanation | undefined>;
+
+/**
+ * `ownRoots`: the CA is verified with roots of one's own, so it isn't a public one. `problem`: why
+ * the DNS provider that was asked for can't be used.
+ */
+export function createPreflight(
+  { resolver, storePath, ownRoots, problem }: {
+    resolver: Resolver;
+    storePath: string;
+    ownRoots: boolean;
+    problem: Error | undefined;
+  },
+): Preflight {
+  return async (names, authority, client, types) => {
+    const { meta } = await client.getDirectory();
+    const { hostname } = new URL(authority.directory);
+    const isPublic = !ownRoots && expectsNoPublicCa(hostname) === undefined;
+    const issuing = { identities: meta.caaIdentities, accountUrl: client.accountUrl ?? "", types };
+    const early = await unwritable(storePath) ?? unprepared(names, types, problem) ??
+      wrongClock(client.clockSkew ?? 0) ??
+      (isPublic ? uncertifiable(names) : undefined);
+    // An internal CA may see another DNS than the system does.
+    if (early !== undefined || !(isPublic || resolver.explicit)) return early;
+    const byAddress = !types.some((type) => type.startsWith("dns-"));
+    for (const name of names) {
+      const found = (byAddress ? await unresolved(name, resolver) : undefined) ??
+        await forbidden(name, resolver, issuing);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+}
+
+const permanent = { retry: "never-until-change", otherCa: false } as const;
+const passing = { retry: "soon", otherCa: false } as const;
+
+/** A file that can't be replaced may still be written in place. */
+async function unwritable(path: string): Promise<Explanation | undefined> {
+  const failed = (error: Error) => error;
+  const folder = await access(dirname(path), constants.W_OK).catch(failed);
+  const file = folder && await access(path, constants.W_OK).catch(failed);
+  if (!folder || !file) return undefined;
+  const message = `the certificate store ${path} can't be written: ${folder.message}`;
+  const advice = "Let this user write to its folder; nothing is ordered that couldn't be kept.";
+  return { ...passing, cause: "store-unwritable", message, advice };
+}
+
+/** Nothing but DNS proves a wildcard, and nothing else was asked for if there is nothing else. */
+function unprepared(
+  names: readonly string[],
+  types: readonly string[],
+  problem: Error | undefined,
+): Explanation | undefined {
+  const needed = types.length === 0 || names.some((name) => name.startsWith("*."));
+  if (problem === undefined || !needed) return undefined;
+  const message = `the DNS provider can't be used: ${problem.message}`;
+  const advice = "Correct --dns-provider and its variables, and start Centauri again.";
+  return { ...permanent, cause: "dns-provider", message, advice };
+}
+
+function wrongClock(skew: number): Explanation | undefined {
+  if (Math.abs(skew) <= MAX_SKEW) return undefined;
+  const off = formatDuration(Math.round(Math.abs(skew) / 60_000) * 60_000);
+  const message = `this machine's clock is ${off} ${skew > 0 ? "behind" : "ahead of"} the CA's`;
+  return { ...passing, cause: "clock-wrong", message, advice: "Set the clock (NTP)." };
+}
+
+function uncertifiable(names: readonly string[]): Explanation | undefined {
+  for (const name of names) {
+    const reason = expectsNoPublicCa(name);
+    if (reason === undefined) continue;
+    const message = `no public CA certifies ${quote(name)}: ${reason}`;
+    const advice = "Use an internal CA (--acme-directory), or a public name for the route.";
+    return { ...permanent, cause: "name-not-public", message, advice };
+  }
+  return undefined;
+}
+
+async function unresolved(name: string, resolver: Resolver): Promise<Explanation | undefined> {
+  const found = await answered(resolver.addresses(name));
+  if (found === undefined || found.length > 0) return undefined;
+  const message = `${name} has no A or AAAA record`;
+  const advice = "Add one that leads here; it is looked for again every 10 minutes.";
+  return { ...passing, cause: "name-unresolved", message, advice };
+}
+
+async function forbidden(
+  name: string,
+  resolver: Resolver,
+  issuing: Issuing,
+): Promise<Explanation | undefined> {
+  if (issuing.identities.length === 0) return undefined;
+  const found = await answered(resolver.caa(name.replace(/^\*\./, "")));
+  if (found === undefined || caaPermits(found.records, name.startsWith("*."), issuing)) {
+    return undefined;
+  }
+  const allowed = found.records.map(({ tag, value }) => `${tag} ${value}`).join(", ");
+  const message = `CAA at ${found.name} forbids this CA to issue for ${name}: ` +
+    `it has ${quote(allowed, 200)}`;
+  const advice = `Add the record ${found.name} CAA 0 issue "${issuing.identities[0]}".`;
+  return { ...permanent, cause: "caa-forbids", message, advice };
+}
+
+/** RFC 8659 section 4 and RFC 8657: whether one of these records lets the CA issue. */
+export function caaPermits(
+  records: readonly CaaRecord[],
+  wildcard: boolean,
+  issuing: Issuing,
+): boolean {
+  if (records.some(({ flags, tag }) => flags & CRITICAL && !KNOWN_TAGS.includes(tag))) return false;
+  const wild = records.filter(({ tag }) => tag === "issuewild");
+  const relevant = wildcard && wild.length > 0
+    ? wild
+    : records.filter(({ tag }) => tag === "issue");
+  return relevant.length === 0 || relevant.some(({ value }) => {
+    const [issuer = "", ...parameters] = value.split(";").map((part) => part.trim());
+    return issuing.identities.includes(issuer.toLowerCase()) && parameters.every((parameter) => {
+      const [tag = "", text = ""] = parameter.split("=").map((part) => part.trim());
+      if (tag.toLowerCase() === "accounturi") return text === issuing.accountUrl;
+      if (tag.toLowerCase() !== "validationmethods") return true;
+      return text.split(",").some((method) => issuing.types.includes(method.trim()));
+    });
+  });
+}
+
+/** What DNS says; undefined when it says nothing, which proves nothing. */
+function answered<T>(question: Promise<T>): Promise<T | undefined> {
+  return question.catch((error) => {
+    if (error instanceof ResolverError) return undefined;
+    throw error;
+  });
+}

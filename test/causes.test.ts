@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { expectsNoPublicCa, explain, type Failure } from "../lib/causes.ts";
+import { failures, names, type Vector } from "./vectors/causes.ts";
+
+const now = new Date("2026-11-22T12:00:00Z");
+const NAMESPACE = "urn:ietf:params:acme:error:";
+
+function replay<I, E>(rows: readonly Vector<I, E>[], run: (input: I) => unknown): void {
+  assert.ok(rows.length > 0, "no rows");
+  for (const { name, why, input, expect } of rows) {
+    assert.deepEqual(run(input), expect, `${name}: ${why}`);
+  }
+}
+
+const explainNow = (failure: Failure) => explain({ ...failure, now });
+
+test("the runner fails on no rows and on a wrong row", () => {
+  const wrong = { name: "wrong", why: "a runner that can't fail tests nothing", input: "a.dev" };
+  assert.throws(() => replay([], expectsNoPublicCa), /no rows/);
+  assert.throws(() => replay([{ ...wrong, expect: "no" }], expectsNoPublicCa), /can't fail/);
+});
+
+test("explain() says what is wrong and what to do, for each cause", () => {
+  replay(failures, explainNow);
+});
+
+test("explain() has words for every cause, and a vector for each", () => {
+  const source = readFileSync(new URL("../lib/causes.ts", import.meta.url), "utf8");
+  const rules = [...source.matchAll(/^ {2,4}\[?\s*"([a-z-]+)", "/gm)].map(([, cause]) => cause);
+  const known = new Set(failures.map(({ expect }) => expect.cause));
+  assert.ok(rules.length > 40);
+  assert.deepEqual(rules.filter((cause) => !known.has(`${cause}`)), []);
+  for (const { name, expect: { message, advice } } of failures) {
+    assert.ok(message.length > 10 && advice.length > 10 && /[.\w]$/.test(advice), name);
+    assert.doesNotMatch(message + advice, /\{\w+\}(?!\\n)|undefined|\p{C}/u, name);
+  }
+});
+
+test("explain() sends nobody to another CA for what is wrong with a name", () => {
+  for (const type of ["connection", "dns", "tls", "unauthorized", "incorrectResponse", "caa"]) {
+    const problem = { type: NAMESPACE + type, detail: "x", status: 403, subproblems: [] };
+    const { otherCa } = explain({ names: ["a.example"], ca: "ca.example", problem });
+    assert.equal(otherCa, false, type);
+  }
+});
+
+test("explain() takes hostile texts of any length in little time", () => {
+  const hostile = ["During secondary validation: ", "CAA ", "account ", "1:", "dial tcp [", "TXT "]
+    .map((part) => part.repeat(1e6 / part.length));
+  for (const detail of hostile) {
+    for (const type of ["unauthorized", "connection", "malformed", "x"]) {
+      const subproblems = [{ type, detail, status: 0, subproblems: [] }];
+      const problem = { type: NAMESPACE + type, detail, status: 400, subproblems };
+      const error = new Error(detail, { cause: new Error(detail) });
+      const start = performance.now();
+      const failure = { names: [detail], ca: "ca.example", name: detail };
+      for (const part of [{ problem }, { error }, { error, challenge: "dns-01" }]) {
+        const { message, advice } = explain({ ...failure, ...part });
+        assert.ok(message.length + advice.length < 3_000);
+      }
+      assert.ok(performance.now() - start < 500);
+    }
+  }
+});
+
+test("explain() survives an error that is its own cause", () => {
+  const error = new Error("round");
+  error.cause = error;
+  const { message } = explain({ names: ["a.example"], ca: "ca.example", error });
+  assert.equal(message, 'no certificate for a.example: "round"');
+});
+
+test("expectsNoPublicCa() gives the reason, and none for what a public CA may certify", () => {
+  replay(names, expectsNoPublicCa);
+});

@@ -64,6 +64,13 @@ test("decodeMessage() reads messages and refuses what isn't one", () => {
   replay(vectors.messages, (input) => describe(decodeMessage(bytesOf(input))));
 });
 
+test("decodeMessage() counts before it reads", () => {
+  for (const count of ["ffff000000000000", "0000ffff00000000", "00000000ffff0000"]) {
+    const bytes = bytesOf("00000000" + count + "00".repeat(5 * 65_534));
+    assert.throws(() => decodeMessage(bytes), /larger counts than it has bytes for/);
+  }
+});
+
 test("decodeMessage() refuses every message that lacks its end", () => {
   let count = 0;
   for (const { input, expect, name } of vectors.messages) {

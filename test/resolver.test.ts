@@ -31,18 +31,34 @@ interface Server {
   readonly tcp: net.Server;
 }
 
+/** UDP and TCP at one port: one that is free for the first may not be for the other. */
+async function bindBoth(
+  host: string,
+  port: number,
+  tries = 5,
+): Promise<{ udp: Socket; tcp: net.Server }> {
+  const udp = createSocket(host.includes(":") ? "udp6" : "udp4");
+  const tcp = net.createServer();
+  try {
+    await once(udp.bind(port, host), "listening");
+    await once(tcp.listen(udp.address().port, host), "listening");
+    return { udp, tcp };
+  } catch (error) {
+    udp.close();
+    if (port !== 0 || tries === 1) throw error;
+    return await bindBoth(host, port, tries - 1);
+  }
+}
+
 /** A server whose answers have the id and the question that were asked, unless they say others. */
 async function serve(
   t: TestContext,
   reply: (asked: Asked, server: Server) => Reply,
   { host = "127.0.0.1", port = 0 }: { host?: string; port?: number } = {},
 ): Promise<Server> {
-  const udp = createSocket(host.includes(":") ? "udp6" : "udp4");
+  const { udp, tcp } = await bindBoth(host, port);
   t.after(() => udp.close());
-  await new Promise<void>((resolve) => udp.bind(port, host, resolve));
-  const tcp = net.createServer();
   t.after(() => tcp.close());
-  await new Promise<void>((resolve) => tcp.listen(udp.address().port, host, resolve));
   const bound = udp.address().port;
   const text = host.includes(":") ? `[${host}]:${bound}` : `${host}:${bound}`;
   const server: Server = { text, port: bound, asked: [], udp, tcp };
@@ -104,7 +120,7 @@ function zone(records: readonly DnsRecord[], soaAt?: string): (asked: Asked) => 
 const at = (...servers: readonly Server[]): Resolver =>
   new Resolver({ servers: servers.map(({ text }) => text), timeout: 10_000 });
 const quick = (...servers: readonly Server[]): Resolver =>
-  new Resolver({ servers: servers.map(({ text }) => text), timeout: 100 });
+  new Resolver({ servers: servers.map(({ text }) => text), timeout: 300 });
 
 /** Until a UDP port can be had, which Deno (2.9) lets go of a little after close(). */
 async function freePort(port: number): Promise<void> {
@@ -296,6 +312,7 @@ test("query() follows ten CNAMEs and no more, and no loop", async (t) => {
     await assert.rejects(at(eleven).canonicalName("0.test"), /CNAMEs from "0.test"/);
     const loop = await serve(t, reply([cname("a.test", "b.test"), cname("b.test", "a.test")]));
     await assert.rejects(at(loop).txt("a.test"), ResolverError);
+    assert.ok(loop.asked.length <= 2);
     await assert.rejects(at(loop).canonicalName("a.test"), ResolverError);
     const self = await serve(t, reply([cname("a.test", "a.test")]));
     await assert.rejects(at(self).canonicalName("a.test"), ResolverError);
@@ -340,7 +357,7 @@ test("caa() climbs to the first name that has records", async (t) => {
     t,
     zone([
       ...[caa("test", "far.example"), caa("b.test", "near.example"), cname("c.b.test", "d.e.test")],
-      ...[caa("d.e.test", "alias.example"), txt("x.y.test", "")],
+      ...[caa("d.e.test", "alias.example"), caa("*.b.test", "wild.example"), txt("x.y.test", "")],
     ]),
   );
   const issue = (value: string) => [{ flags: 0, tag: "issue", value }];
@@ -513,7 +530,7 @@ test("txtEverywhere() has IPv6 addresses that don't answer when nothing else is 
     return zone([ns("test", "ns.test"), aaaa("ns.test", nowhere), txt("a.test", "")])(asked);
   });
   useServers(t, recursive);
-  const answers = await new Resolver({ timeout: 100, tries: 1 }).txtEverywhere("a.test");
+  const answers = await new Resolver({ timeout: 1_000, tries: 1 }).txtEverywhere("a.test");
   assert.deepEqual(answers.map(({ server, values }) => ({ server, values })), [
     { server: "ns.test (2001:db8::1)", values: undefined },
   ]);

@@ -185,7 +185,7 @@ export const messages: readonly Vector[] = [
   {
     name: "a pointer forwards",
     why: "only prior names may be pointed to",
-    input: header("0000", 2, 0, 0, 0) + question("c012", 1) + question("0000", 1),
+    input: header("0000", 2, 0, 0, 0) + question("c012", 1) + question("00", 1),
     expect: undefined,
   },
   {
@@ -201,15 +201,15 @@ export const messages: readonly Vector[] = [
     expect: undefined,
   },
   {
-    name: "label type 01",
-    why: "RFC 6891 5",
-    input: answer("4100" + "00".repeat(9)),
+    name: "64 octets in a label",
+    why: "what was label type 01 (RFC 6891 5)",
+    input: header("0000", 1, 0, 0, 0) + question(n("a".repeat(64)), 1),
     expect: undefined,
   },
   {
-    name: "label type 10",
-    why: "reserved",
-    input: answer("8100" + "00".repeat(9)),
+    name: "128 octets in a label",
+    why: "label type 10, reserved",
+    input: header("0000", 1, 0, 0, 0) + question(n("a".repeat(128)), 1),
     expect: undefined,
   },
   {

@@ -20,12 +20,12 @@ import { OptionError, type Options } from "./options.ts";
 import { createPreflight } from "./preflight.ts";
 import { Renewal } from "./renewal.ts";
 import { Resolver } from "./resolver.ts";
+import { canServeAcmeTls } from "./runtime.ts";
 import type { CertificateRecord, CertificateStore } from "./store.ts";
 import { OID, readCertificate } from "./x509.ts";
 
 const USER_AGENT = "Centauri/0.1";
-const BY_FRONT_END = ["http-01", "tls-alpn-01"];
-const CHALLENGES = [...BY_FRONT_END, "dns-01", "dns-persist-01"];
+const CHALLENGES = ["http-01", "tls-alpn-01", "dns-01", "dns-persist-01"];
 
 /** What is told while a certificate is obtained. */
 export type Progress = (step: string, fields: Fields) => void;
@@ -55,7 +55,8 @@ export function providersInUse(options: Options): readonly string[] {
 export function challengeTypes(options: Options): readonly string[] {
   const chosen = options.list("acme-challenges");
   if (chosen.length > 0) return chosen;
-  return options.string("dns-provider") === "" ? BY_FRONT_END : ["dns-01"];
+  if (options.string("dns-provider") !== "") return ["dns-01"];
+  return canServeAcmeTls() ? ["http-01", "tls-alpn-01"] : ["http-01"];
 }
 
 /** Throws OptionError for what the table of options can't know. */
@@ -65,8 +66,9 @@ export function checkAcmeOptions(options: Options): void {
     throw new OptionError(`can't use --acme-directory "${url}": expected https:// URLs`);
   }
   for (const type of challengeTypes(options)) {
-    if (CHALLENGES.includes(type)) continue;
-    const expected = `expected some of ${CHALLENGES.join(", ")}`;
+    if (CHALLENGES.includes(type) && (type !== "tls-alpn-01" || canServeAcmeTls())) continue;
+    const known = CHALLENGES.includes(type) ? "Deno can't answer it: run Centauri on Node, or" : "";
+    const expected = `${known} expected some of ${CHALLENGES.join(", ")}`.trimStart();
     throw new OptionError(`can't use --acme-challenges "${type}": ${expected}`);
   }
   const byProvider = challengeTypes(options).includes("dns-01");

@@ -57,3 +57,9 @@ export function stapling(
   const SNICallback: tls.TLSSocketOptions["SNICallback"] = (_name, done) => done(null, context);
   return { server: server as net.Server, SNICallback };
 }
+
+/**
+ * Whether TLS-ALPN-01 can be answered: its certificate has a critical extension (RFC 8737 section 3)
+ * with which Deno (2.9) refuses to serve it.
+ */
+export const canServeAcmeTls = (): boolean => !("Deno" in globalThis);

@@ -43,7 +43,7 @@ export interface Peer {
  * server whose port somebody has to know before it starts.
  */
 export async function freePorts(count: number): Promise<number[]> {
-  const open: { close(): unknown }[] = [];
+  const open: (net.Server | dgram.Socket)[] = [];
   const ports: number[] = [];
   while (ports.length < count) {
     const tcp = net.createServer().listen(0, LOCALHOST);
@@ -55,9 +55,14 @@ export async function freePorts(count: number): Promise<number[]> {
       udp.once("error", () => resolve(false)).bind(port, LOCALHOST, () => resolve(true));
     });
     if (await bound) ports.push(port);
-    open.push(udp);
+    if (ports.at(-1) === port) open.push(udp);
   }
-  for (const socket of open) socket.close();
+  // Under Deno 2.9 a UDP port stays taken until the event.
+  await Promise.all(open.map((socket) => {
+    const closed = once(socket, "close");
+    socket.close();
+    return closed;
+  }));
   return ports;
 }
 

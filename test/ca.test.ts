@@ -454,6 +454,10 @@ test("accounts are made once, found, changed and ended", async (t) => {
     "403 unauthorized",
   );
   assert.equal(ca.accounts.length, 1);
+  ca.accounts.length = 0;
+  assert.equal(refused(await client.post(client.kid)), "400 accountDoesNotExist");
+  await client.post("/new-account", { termsOfServiceAgreed: true }, { byKey: true });
+  assert.notEqual(ca.accounts[0]?.url, client.kid, "another URL than before");
 });
 
 test("an account key is of a kind that is taken", async (t) => {

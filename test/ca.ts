@@ -197,7 +197,8 @@ export interface Ca {
   readonly roots: readonly [string, string];
   readonly settings: CaSettings;
   readonly requests: readonly CaRequest[];
-  readonly accounts: readonly Account[];
+  /** A CA that has forgotten an account: take it out. */
+  readonly accounts: Account[];
   readonly orders: readonly Order[];
   readonly authorizations: readonly Authorization[];
   readonly certificates: readonly CaCertificate[];
@@ -215,7 +216,6 @@ export interface Ca {
 export interface State extends Omit<Ca, "on" | "off" | "close" | "directory" | "apiRoot"> {
   readonly base: string;
   readonly requests: CaRequest[];
-  readonly accounts: Account[];
   readonly orders: Order[];
   readonly authorizations: Authorization[];
   readonly certificates: CaCertificate[];

@@ -115,7 +115,7 @@ function windowOf({ settings }: State, one: CaCertificate): RenewalWindow {
 
 function accountAnswer({ url, status, contact }: Account, code = 200): Answer {
   const body = { status, contact, termsOfServiceAgreed: true };
-  return { status: code, headers: code === 201 || code === 200 ? { location: url } : {}, body };
+  return { status: code, headers: { location: url }, body };
 }
 
 function newAccount(ca: State, { key, payload = {}, url, header }: Call): Answer {
@@ -135,7 +135,7 @@ function newAccount(ca: State, { key, payload = {}, url, header }: Call): Answer
     refuse("externalAccountRequired", "External account binding is required");
   }
   const account: Account = {
-    url: `${ca.base}/account/${ca.accounts.length + 1}`,
+    url: `${ca.base}/account/${ca.requests.length}`, // never the same again
     status: "valid",
     contact: readContact(payload.contact ?? []),
     key,
@@ -322,7 +322,9 @@ function checkReplaces(
 
 function orderAnswer(ca: State, order: Order): Answer {
   const { status, expires, identifiers, notBefore, notAfter, error, profile, replaces } = order;
-  const authorizations = order.authorizations.map(({ url }) => url).reverse();
+  // Neither in the order of these identifiers nor in that of the request.
+  const [first, ...others] = order.authorizations.map(({ url }) => url);
+  const authorizations = [...others, first];
   const certificate = status === "valid" ? order.certificate?.url : undefined;
   const urls = { authorizations, finalize: `${order.url}/finalize`, certificate };
   const { retryAfter } = ca.settings;
@@ -432,18 +434,9 @@ function authorize(ca: State, account: Account, { type, value }: Identifier): Au
     return { url: `${url}/${index}`, type: name, token, status: "pending", polls: 0 };
   });
   const expires = new Date(wholeSecond(Date.now()) + DAY * 1000);
-  const made = {
-    url,
-    account,
-    identifier,
-    wildcard,
-    challenges,
-    expires,
-    status: "pending",
-  } as const;
-  const authorization: Authorization = { ...made };
-  ca.authorizations.push(authorization);
-  return authorization;
+  const made = { url, account, identifier, wildcard, challenges, expires };
+  ca.authorizations.push({ ...made, status: "pending" });
+  return ca.authorizations.at(-1)!;
 }
 
 function challengeBody(ca: State, { account }: Authorization, one: Challenge): Json {
@@ -508,17 +501,13 @@ async function challenge(ca: State, { url, account, payload }: Call): Promise<An
 // ---- Certificates (RFC 8555 7.4.2, 7.6)
 
 function certificate(ca: State, { url, account, payload }: Call): Answer {
-  const own = owned(
-    ca.certificates,
-    url.replace(/\/alternate$/, ""),
-    account,
-    (one) => one.order.account,
-  );
+  const firstUrl = url.replace(/\/alternate$/, "");
+  const own = owned(ca.certificates, firstUrl, account, (one) => one.order.account);
   if (payload) refuse("malformed", "a certificate is read by POST-as-GET");
-  const isFirst = own.url === url;
+  const isFirst = firstUrl === url;
   const { alternateChain } = ca.settings;
   if (!isFirst && !alternateChain) refuse("malformed", `nothing at ${url}`, { status: 404 });
-  const other = `<${isFirst ? `${url}/alternate` : own.url}>;rel="alternate"`;
+  const other = `<${isFirst ? `${url}/alternate` : firstUrl}>;rel="alternate"`;
   return {
     headers: {
       "content-type": "application/pem-certificate-chain",

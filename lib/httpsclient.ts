@@ -1,7 +1,7 @@
 /**
  * An HTTP/1.1 client for APIs (RFC 9110, RFC 9112): a small request, its whole answer, and in words
  * what went wrong. Needs `http1client.ts`, `http1.ts`, what those need, and `addr.ts`; TLS is the
- * runtime's (tried: Node 20 to 26, Deno 2.9; they differ in one place).
+ * runtime's; where Node (20 to 26) and Deno (2.9) differ, it says so.
  *
  * Refuses an answer that is too long or switches protocols, and redirects from https to http. Knows
  * no proxies and no cookies. Whoever can cut a connection can shorten an answer that has neither
@@ -188,9 +188,7 @@ const isSafe = (method: string): boolean => method === "GET" || method === "HEAD
 
 function parseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const fits = url !== undefined && /^https?:$/.test(url.protocol) && url.username === "" &&
-    url.password === "";
-  if (fits) return url;
+  if (url && /^https?:$/.test(url.protocol) && url.username + url.password === "") return url;
   const shown = text.replace(/[?#].*/s, "").replace(/.*@/s, "").slice(0, SHOWN_LIMIT);
   throw new Error(`invalid URL ${JSON.stringify(shown)}: expected https://host/path, no user name`);
 }
@@ -208,8 +206,8 @@ function checkFields(fields: readonly string[]): readonly string[] {
 /** The request that an answer asks for (RFC 9110 section 15.4). */
 function redirect(request: HttpRequest, url: URL, answer: HttpAnswer): HttpRequest | undefined {
   const location = fieldValue(answer.fields, "location");
-  if (location === undefined || ![301, 302, 303, 307, 308].includes(answer.status)) return;
-  if (!isSafe(request.method)) return;
+  const isRedirect = isSafe(request.method) && [301, 302, 303, 307, 308].includes(answer.status);
+  if (!isRedirect || location === undefined) return undefined;
   const to = URL.canParse(location, url) ? new URL(location, url) : undefined;
   if (to === undefined || (url.protocol === "https:" && to.protocol !== "https:")) {
     throw new Error(`redirected to ${to?.protocol ?? "what is no URL"}, expected https:`);
@@ -317,32 +315,26 @@ function converse(
 }
 
 const UNTRUSTED = "its certificate is of a CA that isn't trusted here";
+const OLD = "or it is out of date";
 const CLOCK = "or this machine's clock is wrong";
 
-/** What a person can act on, by the runtime's code. */
-const WORDS: ReadonlyMap<string, string> = new Map([
+/** What a person can act on, by the runtime's codes. */
+const WORDS: readonly (readonly [codes: string, words: string])[] = [
   ["ENOTFOUND", "no such name, or it has no address"],
   ["EAI_AGAIN", "no DNS server answers"],
   ["ECONNREFUSED", "nothing listens there"],
-  ["ECONNRESET", "the other side broke off"],
-  ["EPIPE", "the other side broke off"],
+  ["ECONNRESET EPIPE", "the other side broke off"],
   ["ETIMEDOUT", "nobody answers there"],
-  ["EHOSTUNREACH", "there is no way there from this network"],
-  ["ENETUNREACH", "there is no way there from this network"],
+  ["EHOSTUNREACH ENETUNREACH", "there is no way there from this network"],
   ["CERT_HAS_EXPIRED", `its certificate has expired, ${CLOCK}`],
   ["CERT_NOT_YET_VALID", `its certificate isn't valid yet, ${CLOCK}`],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", "its certificate is self-signed"],
-  ["SELF_SIGNED_CERT_IN_CHAIN", UNTRUSTED],
-  ["UNABLE_TO_GET_ISSUER_CERT", UNTRUSTED],
-  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", UNTRUSTED],
+  ["SELF_SIGNED_CERT_IN_CHAIN UNABLE_TO_GET_ISSUER_CERT_LOCALLY", UNTRUSTED],
   // Deno (2.9) says this of certificates that are out of date, too.
-  [
-    "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-    `${UNTRUSTED}${"Deno" in globalThis ? ", or it is out of date" : ""}`,
-  ],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "Deno" in globalThis ? `${UNTRUSTED}, ${OLD}` : UNTRUSTED],
   ["ERR_TLS_CERT_ALTNAME_INVALID", "its certificate is for other names"],
   ["ERR_SSL_WRONG_VERSION_NUMBER", "it doesn't speak TLS on this port"],
-]);
+];
 
 function inWords(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
@@ -350,6 +342,6 @@ function inWords(error: unknown): string {
   // OpenSSL's message is for its developers, its reason for us.
   const detail = (typeof reason === "string" ? reason : error.message).slice(0, SHOWN_LIMIT);
   if (error instanceof Http1Error) return `the answer isn't HTTP: ${detail}`;
-  const words = WORDS.get(code);
-  return words === undefined ? detail : `${words} (${detail})`;
+  const row = WORDS.find(([codes]) => codes.split(" ").includes(code));
+  return row === undefined ? detail : `${row[1]} (${detail})`;
 }

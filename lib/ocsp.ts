@@ -99,14 +99,14 @@ export function readOcspResponse(
 ): OcspAnswer {
   return orOcspError(() => {
     const [leaf, issuer] = readPair(leafPem, issuerPem);
-    const [data, algorithm, signature, ...after] = items(basicResponse(bytes), 3);
-    const [certs] = optional(after, 0xa0);
-    const [responderId, producedAt, responses, ...more] = items(data, 3);
+    const basic = items(basicResponse(bytes), 3);
+    const [certs] = optional(basic.slice(3), 0xa0);
+    const [responderId, producedAt, responses, ...more] = items(basic[0], 3);
     const [extensions] = optional(more, 0xa1);
     readTime(producedAt);
     refuseCritical(extensions);
     const signer = responder(responderId, certs ? items(certs) : [], issuer, now);
-    checkSignature("the response", data, algorithm, signature, signer);
+    checkSignature("the response", basic, signer);
     const wanted = certIdRest(leaf, issuer);
     const found = items(responses).find((single) => isAbout(single, wanted));
     if (found === undefined) throw new OcspError("the response is about other certificates");
@@ -141,11 +141,10 @@ function responder(
   if (isNamed(issuer)) return issuer.publicKey;
   const found = certs.map(({ raw }) => read(toPem("CERTIFICATE", raw))).find(isNamed);
   if (found === undefined) throw new OcspError("the response lacks its responder's certificate");
-  const { tbs, algorithm, signature } = found;
   if (!found.issuer.equals(issuer.subject)) {
     throw new OcspError("the responder's certificate is of another issuer");
   }
-  checkSignature("the responder's certificate", tbs, algorithm, signature, issuer.publicKey);
+  checkSignature("the responder's certificate", found.parts, issuer.publicKey);
   const usages = found.extension(OID.extKeyUsage)?.children ?? [];
   if (!usages.some((usage) => hasOid(usage, OID.ocspSigning))) {
     throw new OcspError("the responder's certificate isn't for signing OCSP responses");
@@ -156,21 +155,16 @@ function responder(
   return found.publicKey;
 }
 
-function checkSignature(
-  what: string,
-  signed: der.DerNode,
-  algorithm: der.DerNode,
-  signature: der.DerNode,
-  publicKey: Buffer,
-): void {
+/** A certificate and a response have the same parts: what is signed, algorithm, signature. */
+function checkSignature(what: string, parts: readonly der.DerNode[], publicKey: Buffer): void {
+  const [signed, algorithm, signature] = parts;
   const known = SIGNATURES.find(([id]) => hasOid(algorithm.children[0], id));
   if (known === undefined) throw new OcspError(`${what} is signed with an unknown algorithm`);
   const [, type, hash] = known;
   const key = createPublicKey({ key: publicKey, format: "der", type: "spki" });
-  const isWhole = signature.tag === BIT_STRING && signature.content[0] === 0;
-  if (isWhole && key.asymmetricKeyType === type) {
-    if (verify(hash, signed.raw, key, signature.content.subarray(1))) return;
-  }
+  const [unused, bits] = [signature.content[0], signature.content.subarray(1)];
+  const fits = signature.tag === BIT_STRING && unused === 0 && key.asymmetricKeyType === type;
+  if (fits && verify(hash, signed.raw, key, bits)) return;
   throw new OcspError(`${what} has a wrong signature`);
 }
 
@@ -205,22 +199,19 @@ function refuseCritical(extensions: der.DerNode | undefined): void {
   throw new OcspError("the response has a critical extension");
 }
 
-/** What x509.ts doesn't tell; `issuer` and `subject` are Names in DER. */
+/** With what x509.ts doesn't tell; `issuer` and `subject` are Names in DER. */
 interface Parsed extends Certificate {
-  readonly tbs: der.DerNode;
-  readonly algorithm: der.DerNode;
-  readonly signature: der.DerNode;
+  readonly parts: readonly der.DerNode[];
   readonly issuer: Buffer;
   readonly subject: Buffer;
 }
 
 function read(pem: string): Parsed {
   const certificate = readCertificate(pem);
-  const [block] = pemBlocks(pem, "CERTIFICATE");
-  const [tbs, algorithm, signature] = items(der.readDer(fromPem(block)), 3, 3);
-  const first = tbs.children[0].tag === 0xa0 ? 1 : 0; // v1 has no version
-  const [issuer, , subject] = items(tbs, 6).slice(first + 2).map(({ raw }) => raw);
-  return { ...certificate, tbs, algorithm, signature, issuer, subject };
+  const parts = items(der.readDer(fromPem(pemBlocks(pem, "CERTIFICATE")[0])), 3, 3);
+  const [version, ...values] = items(parts[0], 6);
+  if (version.tag !== 0xa0) values.unshift(version); // v1 leaves it out
+  return { ...certificate, parts, issuer: values[2].raw, subject: values[4].raw };
 }
 
 function readPair(leafPem: string, issuerPem: string): [leaf: Parsed, issuer: Parsed] {
@@ -246,9 +237,7 @@ const sha1 = (bytes: Uint8Array): Buffer => createHash("sha1").update(bytes).dig
 function items(node: der.DerNode, least = 0, most = Infinity): readonly der.DerNode[] {
   const { length } = node.children;
   if (node.tag === SEQUENCE && length >= least && length <= most) return node.children;
-  throw new OcspError(
-    `expected a sequence of ${least} values or more, not tag ${node.tag}, ${length}`,
-  );
+  throw new OcspError(`${length} values with the tag ${node.tag}, expected a sequence`);
 }
 
 /** Those that may be left out, each within its `[n]`; in their order and no others. */

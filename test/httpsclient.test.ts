@@ -7,7 +7,7 @@ import { writeFile } from "node:fs/promises";
 import net from "node:net";
 import { join, relative } from "node:path";
 import { test, type TestContext } from "node:test";
-import { setTimeout } from "node:timers/promises";
+import { setImmediate, setTimeout } from "node:timers/promises";
 import tls from "node:tls";
 import { pathToFileURL } from "node:url";
 import {
@@ -208,6 +208,7 @@ test("request() verifies the certificate for names and for addresses", async (t)
     ["localhost.", ["localhost"], {}, /^ok, localhost http\/1\.1$/],
     ["127.0.0.1", ["127.0.0.1"], {}, /^ok, none http\/1\.1$/],
     ["127.0.0.1", ["a.example"], { serverName: "a.example" }, /^ok, a\.example http\/1\.1$/],
+    ["localhost", ["127.0.0.1"], { serverName: "127.0.0.1" }, /^ok, none http\/1\.1$/],
     ["localhost", ["a.example"], {}, /for other names \(.*localhost.*DNS:a\.example\)$/],
     ["localhost", ["127.0.0.1"], {}, /for other names \(/],
     ["127.0.0.1", ["localhost"], {}, /for other names \(IP: 127\.0\.0\.1 /],
@@ -387,6 +388,7 @@ test("request() doesn't repeat a GET of whose answer a byte has come", async (t)
 
 test("a connection closes when it was idle for its time, when the peer ends it, and by close()", async (t) => {
   const peer = await startServer(t, () => ok(""));
+  const start = performance.now();
   const ask = async (client: Client): Promise<void> => {
     await client.request({ method: "GET", url: `http://${peer.name}/` });
   };
@@ -402,6 +404,7 @@ test("a connection closes when it was idle for its time, when the peer ends it, 
   await peer.wires[2]!.until(() => peer.wires[2]!.ended, "the end by close()");
   await ask(client);
   await peer.wires[3]!.until(() => peer.wires[3]!.ended, "the end after close()");
+  assert.ok(performance.now() - start < 5_000, "sooner than the server loses patience");
 });
 
 test("close() lets what is under way come to its end", async (t) => {
@@ -428,11 +431,13 @@ test("an idle connection lets the process end", async (t) => {
     const { request } = createHttpClient({ userAgent: "x", ca, idle: 60_000, timeout: 60_000 });
     for (const url of ${JSON.stringify(urls)}) {
       console.log((await request({ method: "GET", url })).status);
-    }`,
+    }
+    const start = performance.now();
+    process.on("exit", () => console.log(performance.now() - start < 5_000));`,
   );
   const [program, ...args] = runtimeCommand(relative(root, script));
   const { code, stdout, stderr } = await run(program, args, { timeout: 20_000 });
-  assert.deepEqual({ code, stdout }, { code: 0, stdout: "200\n200\n" }, stderr);
+  assert.deepEqual({ code, stdout }, { code: 0, stdout: "200\n200\ntrue\n" }, stderr);
 });
 
 test("request() gives up at its deadline and says where it stood", async (t) => {
@@ -494,15 +499,40 @@ test("request() ends with its signal, at every stage", async (t) => {
   assert.match(await failure(looking), /^GET localhost:\d+\/: aborted$/);
 });
 
-test("a signal aborted after the answer leaves the kept connection alone", async (t) => {
+test("a signal is let go of with the answer, and the kept connection with it", async (t) => {
   const peer = await startServer(t, () => ok(""));
   const { request } = newClient(t);
   const controller = new AbortController();
+  const { signal } = controller;
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = AbortSignal.prototype;
+  signal.addEventListener = (...args: unknown[]) => {
+    listeners++;
+    addEventListener.apply(signal, args as Parameters<typeof addEventListener>);
+  };
+  signal.removeEventListener = (...args: unknown[]) => {
+    listeners--;
+    removeEventListener.apply(signal, args as Parameters<typeof removeEventListener>);
+  };
   const url = `http://${peer.name}/`;
-  await request({ method: "GET", url, signal: controller.signal });
+  await request({ method: "GET", url, signal });
+  await setImmediate();
+  assert.equal(listeners, 0);
   controller.abort();
   await request({ method: "GET", url });
   assert.equal(peer.wires.length, 1);
+});
+
+test("a kept connection that is in use again doesn't end by its idle time", async (t) => {
+  let count = 0;
+  const peer = await startServer(t, async () => {
+    if (count++ > 0) await setTimeout(150);
+    return ok("x");
+  });
+  const { request } = newClient(t, { idle: 50 });
+  await request({ method: "GET", url: `http://${peer.name}/` });
+  const { status } = await request({ method: "POST", url: `http://${peer.name}/` });
+  assert.deepEqual({ status, wires: peer.wires.length }, { status: 200, wires: 1 });
 });
 
 /** A server that redirects `/<n>` to `/<n-1>`, and answers at `/0`. */

@@ -43,7 +43,7 @@ const leaf = issue({
   extensions: [
     accessInfo(
       access(CA_ISSUERS, 0x86, "http://ca.example/"),
-      access(OCSP, 0x82, "not.a.url.example"),
+      access(OCSP, 0x82, "http://dns.example/"),
       access(OCSP, 0x86, "ldap://ldap.example/"),
       access(OCSP, 0x86, "http://ocsp.example/a"),
       access(OCSP, 0x86, "http://other.example/"),
@@ -133,7 +133,7 @@ function responseData(parts: ResponseParts, signer: Identity, now: Date): Buffer
   return der.sequence(
     ...parts.version === undefined ? [] : [der.explicit(0, der.integer(parts.version))],
     by,
-    time(now, 0),
+    time(now, 0, parts.wrong === "produced at"),
     der.sequence(...parts.among ? lists[parts.among] : [own]),
     ...extensions(parts, "response"),
     ...parts.extra === "data" ? [EXTRA] : [],
@@ -146,7 +146,9 @@ function makeResponse(parts: ResponseParts, now: Date): Buffer {
   const signed = parts.wrong === "signed bytes" ? Buffer.concat([data, Buffer.of(0)]) : data;
   let [algorithm, signature] = signatureOf(signer.key, signed);
   if (parts.wrong === "signature") signature[signature.length - 1]! ^= 1;
-  if (parts.wrong === "unused bits") signature = der.bitString(der.readDer(signature).content, 1);
+  if (parts.wrong === "unused bits") {
+    signature = der.bitString(der.readDer(signature).content.subarray(1), 1);
+  }
   if (parts.algorithm !== undefined) algorithm = der.sequence(der.oid(parts.algorithm));
   const certs = {
     none: [],
@@ -249,6 +251,12 @@ test("the issuer's certificate must be the issuer's", () => {
   const posing = issue({ subject: "Issuer" });
   const read = () => readOcspResponse(makeResponse({}, NOW), leaf.cert, posing.cert, NOW);
   assert.throws(read, { name: "OcspError", message: "the response has a wrong signature" });
+});
+
+test("a certificate of X.509 v1 has a status, too", () => {
+  const { cert } = issue({ subject: "Leaf", issuer, serial, v1: true });
+  assert.equal(readOcspResponse(makeResponse({}, NOW), cert, issuer.cert, NOW).status, "good");
+  assert.equal(ocspRequest(cert, issuer.cert).url, undefined);
 });
 
 test("mustStaple() finds status_request among the TLS features, and nothing else", () => {

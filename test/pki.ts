@@ -49,6 +49,8 @@ export function issue(options: {
   to?: number;
   extensions?: readonly Uint8Array[];
   key?: KeyObject;
+  /** Without version and extensions. */
+  v1?: boolean;
 }): Identity {
   const { subject, names = [], issuer, from = -DAY, to = DAY, key = newKey() } = options;
   const spki = createPublicKey(key).export({ type: "spki", format: "der" });
@@ -59,22 +61,20 @@ export function issue(options: {
       : der.tlv(0x82, Buffer.from(name))
   );
   const algorithm = der.sequence(der.oid("1.2.840.10045.4.3.2"));
+  const extensions = [
+    extension("2.5.29.19", der.sequence(...issuer ? [] : [der.boolean(true)]), true),
+    ...list.length > 0 ? [extension("2.5.29.17", der.sequence(...list))] : [],
+    ...options.extensions ?? [],
+  ];
   const tbs = der.sequence(
-    der.explicit(0, der.integer(2)),
+    ...options.v1 ? [] : [der.explicit(0, der.integer(2))],
     der.integer(options.serial ?? Uint8Array.of(1, 2, 3)),
     algorithm,
     nameOf(issuer?.subject ?? subject),
     der.sequence(der.time(notBefore), der.time(notAfter)),
     nameOf(subject),
     spki,
-    der.explicit(
-      3,
-      der.sequence(
-        extension("2.5.29.19", der.sequence(...issuer ? [] : [der.boolean(true)]), true),
-        ...list.length > 0 ? [extension("2.5.29.17", der.sequence(...list))] : [],
-        ...options.extensions ?? [],
-      ),
-    ),
+    ...options.v1 ? [] : [der.explicit(3, der.sequence(...extensions))],
   );
   const signature = signatureOf(issuer?.key ?? key, tbs);
   const cert = toPem("CERTIFICATE", der.sequence(tbs, ...signature));

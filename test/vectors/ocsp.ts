@@ -17,7 +17,13 @@ export interface ResponseParts {
   readonly status?: "good" | "revoked" | "unknown" | "else";
   readonly serial?: number;
   readonly hash?: "sha1" | "sha256" | "sha1 without NULL";
-  readonly wrong?: "name hash" | "key hash" | "signature" | "signed bytes" | "unused bits";
+  readonly wrong?:
+    | "name hash"
+    | "key hash"
+    | "signature"
+    | "signed bytes"
+    | "unused bits"
+    | "produced at";
   readonly from?: number;
   readonly until?: number | "none";
   readonly critical?: "response" | "single";
@@ -180,6 +186,12 @@ export const vectors: readonly OcspVector[] = [
     name: "a short year",
     why: "2.4: GeneralizedTime",
     input: { utcTime: true },
+    expect: /^the response has no time where one belongs$/,
+  },
+  {
+    name: "a short year of production",
+    why: "4.2.1: GeneralizedTime",
+    input: { wrong: "produced at" },
     expect: /^the response has no time where one belongs$/,
   },
   { name: "an extension", why: "4.4", input: { extension: "response" }, expect: "good" },

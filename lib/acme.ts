@@ -1,7 +1,7 @@
 /**
  * A client of the ACME protocol, in the order of its flow: directory, account, order,
- * authorization, challenge, certificate, revocation, renewal. RFC 8555 with key roll-over and external accounts,
- * RFC 8738 (IP addresses), RFC 9773 (renewal information), draft-ietf-acme-profiles.
+ * authorization, challenge, certificate, revocation, renewal. RFC 8555 with key roll-over and
+ * external accounts, RFC 8738 (IP addresses), RFC 9773 (ARI), draft-ietf-acme-profiles.
  *
  * Needs `acmeobjects.ts`, `jose.ts`, `x509.ts`, `der.ts`, `number.ts`, and a function that sends an
  * HTTP request, of which the types alone are in `httpsclient.ts`. No files, no settings; challenges

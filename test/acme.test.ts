@@ -20,7 +20,7 @@ import {
 } from "../lib/acme.ts";
 import { DerError } from "../lib/der.ts";
 import type { HttpAnswer, HttpRequest } from "../lib/httpsclient.ts";
-import { publicJwk, thumbprint } from "../lib/jose.ts";
+import { JoseError, publicJwk, thumbprint } from "../lib/jose.ts";
 import { fromPem, selfSigned } from "../lib/x509.ts";
 
 const CA = "https://ca.example";
@@ -316,6 +316,21 @@ test("a nonce isn't used again after the network failed", async () => {
     "HEAD /new-nonce",
     "POST /order/1",
   ]);
+});
+
+test("the latest nonce is used first: older ones may be forgotten", async () => {
+  const { client, log } = fakeServer({});
+  await Promise.all([client.getOrder(ORDER), client.getOrder(ORDER)]);
+  await client.getOrder(ORDER);
+  await client.getOrder(ORDER);
+  const [third, fourth] = log.slice(-2).map(({ header }) => header.nonce);
+  assert.deepEqual([third, fourth], ["nonce-4", "nonce-5"]);
+});
+
+test("a key that can't sign is said so at once", async () => {
+  const { client, pauses } = fakeServer({}, { key: newKey("P-521") });
+  await assert.rejects(client.getOrder(ORDER), JoseError);
+  assert.deepEqual(pauses, []);
 });
 
 test("requests side by side each have a nonce of their own", async () => {
@@ -814,7 +829,7 @@ test("whatever a refusal says, it becomes an AcmeError", async () => {
   }
 });
 
-test("an answer that isn't as the RFC has it is an AcmeError that says what was expected", async () => {
+test("an answer that isn't as the RFC has it says what was expected", async () => {
   const [challenge] = AUTHZ_BODY.challenges;
   const rows: readonly [path: string, body: unknown, expected: RegExp][] = [
     ["/order/1", "<!DOCTYPE html>", /expected a JSON object, not .*DOCTYPE/],

@@ -322,7 +322,7 @@ test("readCertificate() gives the issuer's common name, public key and lifetime"
   assert.equal(readCertificate(make([LONG])).issuerName, undefined);
   if (!needProgram(t, "openssl")) return;
   const folder = await temporaryFolder(t);
-  const subject = "/C=DE/O=CN=x/CN=Root Ä1/OU=after";
+  const subject = "/C=DE/CN=less specific/O=CN=x/CN=Root Ä1/OU=after";
   const args = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-utf8", "-keyout", "/dev/null"];
   const { stdout } = await run("openssl", [...args, "-subj", subject], { cwd: folder });
   assert.equal(readCertificate(stdout).issuerName, "Root Ä1");

@@ -229,7 +229,7 @@ export async function startCa(t: Scope, settings: Partial<CaSettings> = {}): Pro
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const now = wholeSecond(Date.now());
   const apiRoot = selfSigned({
-    names: ["localhost"],
+    names: [`ca-${randomBytes(4).toString("hex")}.test`, "localhost"], // whose roots differ by name
     key: privateKey,
     serial: randomBytes(16),
     notBefore: new Date(now - DAY * 1000),

@@ -7,6 +7,7 @@ import { parseNetworks } from "./lib/addr.ts";
 import { answer } from "./lib/answer.ts";
 import {
   checkAcmeOptions,
+  checkAutocert,
   createAutocert,
   isAutomatic,
   type Progress,
@@ -63,13 +64,12 @@ function checkRoutes({ routes }: RouteTable): void {
 /** Says all that is wrong, not only what a start would stumble over first. */
 async function validate(options: Options, log: Logger): Promise<boolean> {
   const path = options.string("config");
-  const checks = [openStore(options), readRoutes(path, checkRoutes)] as const;
-  for (const check of await Promise.allSettled(checks)) {
-    if (check.status === "rejected") explain(log, check.reason, "configuration is not valid");
-  }
-  const [store, table] = await Promise.allSettled(checks);
-  if (store.status === "rejected" || table.status === "rejected") return false;
-  log.info("configuration is valid", { path, routes: table.value.routes.length });
+  const reading = readRoutes(path, checkRoutes);
+  const checks = [openStore(options), reading, checkAutocert(options, process.env)];
+  const failed = (await Promise.allSettled(checks)).filter((one) => one.status === "rejected");
+  for (const { reason } of failed) explain(log, reason, "configuration is not valid");
+  if (failed.length > 0) return false;
+  log.info("configuration is valid", { path, routes: (await reading).routes.length });
   return true;
 }
 

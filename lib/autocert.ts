@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { delimiter } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import tls from "node:tls";
+import { accountPath, loadAccount } from "./account.ts";
 import { AcmeState } from "./acmestate.ts";
 import { Authority } from "./authority.ts";
 import type { Certificates } from "./certs.ts";
@@ -78,6 +79,24 @@ export function checkAcmeOptions(options: Options): void {
   readRoots(options);
 }
 
+/** What a start would find wrong: damaged files, a DNS provider that can't be used. */
+export async function checkAutocert(
+  options: Options,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<void> {
+  if (!isAutomatic(options)) return;
+  await AcmeState.open(statePath(options));
+  for (const [index, directory] of options.list("acme-directory").entries()) {
+    const path = await accountPath(options.string("user-data"), directory, index === 0);
+    await loadAccount(path, directory);
+  }
+  const { request } = createHttpClient({ userAgent: USER_AGENT });
+  const { problem } = await loadDns(options, new Resolver(), request, () => {}, env);
+  if (problem !== undefined) throw problem;
+}
+
+const statePath = (options: Options): string => `${options.string("certificate-store")}.acme`;
+
 /** Rejects for what can't work at all: state on disk that is damaged. */
 export async function createAutocert(
   options: Options,
@@ -91,8 +110,7 @@ export async function createAutocert(
   },
 ): Promise<Autocert> {
   const { store, answers, certificates, log, progress, env } = parts;
-  const storePath = options.string("certificate-store");
-  const state = await AcmeState.open(`${storePath}.acme`);
+  const state = await AcmeState.open(statePath(options));
   const roots = readRoots(options);
   const serverName = options.string("lego-ca-server-name") || undefined;
   const caClient = createHttpClient({
@@ -106,6 +124,7 @@ export async function createAutocert(
   const resolver = new Resolver(servers.length > 0 ? { servers } : {});
   const authorities = createAuthorities(options, http, log, progress);
   const dns = await loadDns(options, resolver, apiClient.request, progress, env);
+  if (dns.problem) log.error("DNS provider can't be used", { error: dns.problem });
   const solvers = new Map<string, Solver>();
   for (const type of challengeTypes(options)) {
     if (type === "http-01") solvers.set(type, answers.httpSolver);
@@ -121,7 +140,7 @@ export async function createAutocert(
     solvers,
     preflight: createPreflight({
       resolver,
-      storePath,
+      storePath: options.string("certificate-store"),
       ownRoots: roots !== undefined,
       problem: dns.problem,
     }),

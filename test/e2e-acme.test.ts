@@ -374,3 +374,23 @@ test("a CA that validates slowly is waited for", async (t) => {
   const centauri = await startCentauri(t, { routes: routesFor("v.example.com"), env: site.env });
   await obtained(centauri, "v.example.com");
 });
+
+test("--validate says what an order would fail for", async (t) => {
+  const cwd = await temporaryFolder(t);
+  await writeFile(join(cwd, "centauri.conf"), routesFor("a.example.com"));
+  const validate = (env: Record<string, string>) => runCentauri(["--validate"], { env, cwd });
+  for (
+    const [env, words] of [
+      [{ DNS_PROVIDER: "cloudflare" }, /CF_DNS_API_TOKEN.*is not set/],
+      [{ DNS_PROVIDER: "clouflare" }, /did you mean cloudflare\?/],
+      [{ DNS_PROVIDER: "exec", EXEC_PATH: "/bin/true", USER_DATA: "bad.pem" }, /bad\.pem/],
+    ] as const
+  ) {
+    await writeFile(join(cwd, "bad.pem"), "{");
+    const { code, stdout } = await validate(env);
+    assert.equal(code, 1, stdout);
+    assert.match(stdout, words);
+  }
+  const { code, stdout } = await validate({ DNS_PROVIDER: "exec", EXEC_PATH: "/bin/true" });
+  assert.equal(code, 0, stdout);
+});

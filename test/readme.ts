@@ -27,12 +27,32 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
   ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
   ["How certificates are obtained", [
     ...["autocert", "renewal", "issuer", "preflight", "causes", "authority", "challenges", "acme"],
-    ...["jose", "httpsclient", "account", "acmestate", "commands", "resolver", "dnsmsg"],
+    ...[
+      "acmeobjects",
+      "jose",
+      "httpsclient",
+      "account",
+      "acmestate",
+      "commands",
+      "resolver",
+      "dnsmsg",
+    ],
     ...["stapling", "ocsp"],
   ]],
   ["Small tools", [
-    ...["options", "log", "addr", "file", "lock", "clock", "bufferpool", "time", "size", "number"],
-    "nearest",
+    ...[
+      "options",
+      "log",
+      "addr",
+      "file",
+      "lock",
+      "jsonfile",
+      "clock",
+      "bufferpool",
+      "time",
+      "size",
+    ],
+    ...["number", "nearest"],
   ]],
 ];
 

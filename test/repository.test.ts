@@ -20,10 +20,11 @@ import { root } from "./support.ts";
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   base: [
     ...["number", "nearest", "addr", "size", "time", "clock", "bufferpool", "file", "lock", "log"],
-    "options",
+    ...["jsonfile", "options"],
   ],
   codecs: [
-    ...["http1", "http1reader", "clienthello", "der", "x509", "jose", "ocsp", "dnsmsg", "routes"],
+    ...["http1", "http1reader", "clienthello", "der", "x509", "jose", "acmeobjects"],
+    ...["ocsp", "dnsmsg", "routes"],
   ],
   clients: [
     ...["runtime", "http1client", "upstream", "store", "account", "acmestate", "httpsclient"],

@@ -1,12 +1,12 @@
 /**
  * ACME accounts on disk, in the format of Centauri's user.pem, which is JSON in spite of its name:
- * `{ email, registration: { body, uri }, key }`, the key SEC1 or PKCS #1 in PEM. Each CA has its own
- * file. Needs file.ts and log.ts. Files are replaced atomically, with mode 0600; one that can't be read is
- * never written, and no message quotes what is in it.
+ * `{ email, registration: { body, uri }, key }`, the key SEC1 or PKCS #1 in PEM. Each CA has a
+ * file of its own; errors name it, and quote nothing of it. Needs file.ts, jsonfile.ts and log.ts.
  */
 import { createHash, createPrivateKey, type KeyObject } from "node:crypto";
-import { open, readFile, stat } from "node:fs/promises";
+import { open } from "node:fs/promises";
 import { writeFileAtomic } from "./file.ts";
+import { readJson } from "./jsonfile.ts";
 import { quote } from "./log.ts";
 
 const MAX_BYTES = 1024 * 1024;
@@ -27,9 +27,6 @@ export interface StoredAccount {
   readonly nextKey?: KeyObject | undefined;
 }
 
-/** The file holds no account, or can't: the message names it and says what is wrong. */
-export class AccountError extends Error {}
-
 /**
  * Where the account with a CA is: in `userData` itself if that is of this directory, or if it is
  * missing or of the Go program and this is the first directory; else in a file beside it that is
@@ -47,69 +44,44 @@ export async function accountPath(
 }
 
 async function isFor(path: string, directory: string, otherwise: boolean): Promise<boolean> {
-  const stored = await read(path).catch(() => undefined);
+  const stored = await loadAccount(path).catch(() => undefined);
   return stored?.directory === undefined ? otherwise : stored.directory === directory;
 }
 
-/** Undefined if there is no file; rejects with AccountError for what is no account with this CA. */
+/** Undefined if there is no file; rejects for what is no account, or one with another CA. */
 export async function loadAccount(
   path: string,
-  directory: string,
+  directory?: string,
 ): Promise<StoredAccount | undefined> {
-  const account = await read(path);
-  checkDirectory(path, account, directory);
-  return account;
+  const account = await readJson(path, MAX_BYTES, parse);
+  const theirs = account?.directory ?? directory;
+  if (directory === undefined || theirs === directory) return account;
+  throw new Error(`${path} has the account with ${quote(`${theirs}`, 200)}, not ${directory}`);
 }
 
-/** Resolves when it is on disk; rejects with AccountError, and then nothing has changed. */
+/** Resolves when it is on disk; rejects for a file that loadAccount() refuses, and leaves it. */
 export async function saveAccount(path: string, account: StoredAccount): Promise<void> {
-  const old = await read(path);
-  checkDirectory(path, old, account.directory);
+  const old = await loadAccount(path, account.directory);
   const known = { registration: undefined, directory: undefined, nextKey: undefined };
-  const merged = { ...old, ...known, ...account };
   const keys = { key: toPem(account.key), nextKey: account.nextKey && toPem(account.nextKey) };
   try {
     // A file that was made read-only stays as it is, though it could be replaced.
     if (old !== undefined) await (await open(path, "r+")).close();
-    await writeFileAtomic(path, JSON.stringify({ ...merged, ...keys }, null, 2) + "\n");
+    const json = JSON.stringify({ ...old, ...known, ...account, ...keys }, null, 2);
+    await writeFileAtomic(path, json + "\n");
   } catch (cause) {
-    throw new AccountError(`unable to write to path ${path}`, { cause });
+    throw new Error(`unable to write to path ${path}`, { cause });
   }
 }
 
-function checkDirectory(path: string, account?: StoredAccount, directory?: string): void {
-  const theirs = account?.directory;
-  if (theirs === undefined || directory === undefined || theirs === directory) return;
-  throw new AccountError(`${path} has the account with ${quote(theirs, 200)}, not ${directory}`);
-}
-
-async function read(path: string): Promise<StoredAccount | undefined> {
-  try {
-    const { size } = await stat(path);
-    if (size > MAX_BYTES) throw new Error(`it has more than ${MAX_BYTES} bytes`);
-    return parse(await readFile(path, "utf8"));
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT") return undefined;
-    throw new AccountError(`the account file ${path} can't be used: ${message}`);
-  }
-}
-
-function parse(text: string): StoredAccount {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    throw new Error("it is not valid JSON"); // the parser's message would quote the key
-  }
+function parse(json: unknown): StoredAccount {
   if (typeof json !== "object" || json === null) throw new Error("it is no JSON object");
   const members = json as Record<string, unknown>;
-  const { email = "", key, nextKey, registration, directory } = members;
+  const { email = "", key, nextKey, registration, directory = "" } = members;
   const { uri = "", body = {} } = Object(registration);
-  for (const [name, value] of Object.entries({ email, directory, "registration.uri": uri })) {
-    if (typeof value === "string" || (name === "directory" && value === undefined)) continue;
-    throw new Error(`${name}: expected a string`);
-  }
+  const texts = { email, directory, "registration.uri": uri };
+  const wrong = Object.entries(texts).find(([, value]) => typeof value !== "string");
+  if (wrong) throw new Error(`${wrong[0]}: expected a string`);
   return {
     ...members,
     email: String(email),

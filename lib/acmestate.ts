@@ -1,16 +1,10 @@
 /**
  * What has to outlive a restart besides certificates: how often a set of names failed and when it
  * is tried next, so that a restart loop can't burn a CA's rate limits; and the order that a
- * certificate is being issued for, with its key, so that nothing that was issued is lost.
- *
- * One JSON file, replaced atomically, mode 0600, its changes merged with those of other processes.
- * Needs file.ts, lock.ts.
+ * certificate is being issued for, with its key, so that nothing that was issued is lost. One file,
+ * shared between processes as jsonfile.ts does it.
  */
-import { readFile } from "node:fs/promises";
-import { writeFileAtomic } from "./file.ts";
-import { withLock } from "./lock.ts";
-
-const MAX_BYTES = 64 * 1024 * 1024;
+import { JsonMap, type Shape } from "./jsonfile.ts";
 
 /** Why there is no certificate, for a person; and when the next attempt may be made. */
 export interface Failure {
@@ -27,16 +21,10 @@ export interface Failure {
   readonly advice: string;
 }
 
-/** An order that was about to be finalized with this key (PEM). */
-export interface PendingOrder {
-  readonly directory: string;
-  readonly url: string;
-  readonly key: string;
-}
-
 export interface Entry {
   readonly failure?: Failure | undefined;
-  readonly pending?: PendingOrder | undefined;
+  /** An order that was about to be finalized with this key (PEM). */
+  readonly pending?: Readonly<Record<"directory" | "url" | "key", string>> | undefined;
   /** The challenge type that worked last: it goes first. */
   readonly provenBy?: string | undefined;
 }
@@ -44,84 +32,46 @@ export interface Entry {
 const FAILURE_TEXTS = ["at", "next", "fingerprint", "cause", "message", "advice"];
 const PENDING_TEXTS = ["directory", "url", "key"];
 
-export class AcmeState {
-  readonly #path: string;
-  #entries: Map<string, Entry>;
-  #changes: [key: string, change: Entry][] = [];
-  #queued: Promise<void> | undefined;
-  #writing: Promise<void> = Promise.resolve();
+const SHAPE: Shape<Entry> = {
+  maxBytes: 64 * 1024 * 1024,
+  parse(json) {
+    const isObject = typeof json === "object" && !Array.isArray(json);
+    const entries = Object.entries(json ?? {});
+    if (isObject && entries.every(([, value]) => isEntry(value))) return new Map(entries);
+    throw new Error("expected what Centauri writes; remove it to start anew");
+  },
+  // What is undefined JSON leaves out.
+  format: (entries) =>
+    Object.fromEntries([...entries].filter(([, entry]) => Object.values(entry).some(isThere))),
+  merge: (old, change) => ({ ...old, ...change }),
+};
 
-  private constructor(path: string, entries: Map<string, Entry>) {
-    this.#path = path;
+/** By the key of a set of names (see namesKey). */
+export class AcmeState {
+  readonly #entries: JsonMap<Entry>;
+
+  private constructor(entries: JsonMap<Entry>) {
     this.#entries = entries;
   }
 
   /** A missing file is empty; rejects with an Error that names a damaged one. */
   static async open(path: string): Promise<AcmeState> {
-    return new AcmeState(path, await readEntries(path));
+    return new AcmeState(await JsonMap.open(path, SHAPE));
   }
 
-  /** `key` is that of a set of names (see namesKey). */
   get(key: string): Entry {
     return this.#entries.get(key) ?? {};
   }
 
   /** Changes these members; undefined removes one. Resolves when it is on disk. */
   update(key: string, change: Entry): Promise<void> {
-    merge(this.#entries, key, change);
-    this.#changes.push([key, change]);
-    this.#queued ??= this.#writing.then(() => this.#write());
-    this.#writing = this.#queued.catch(() => {});
-    return this.#queued;
-  }
-
-  async #write(): Promise<void> {
-    this.#queued = undefined;
-    const changes = this.#changes;
-    this.#changes = [];
-    await withLock(this.#path, async () => {
-      const entries = await readEntries(this.#path);
-      for (const [key, change] of changes) merge(entries, key, change);
-      const json = JSON.stringify(Object.fromEntries(entries), null, 2) + "\n";
-      await writeFileAtomic(this.#path, json, { mode: 0o600 });
-      for (const [key, change] of this.#changes) merge(entries, key, change);
-      this.#entries = entries;
-    });
+    return this.#entries.set(key, change);
   }
 }
 
 /** The same for the same names in any order. */
 export function namesKey(names: readonly string[]): string {
   return [...new Set(names)].sort().join(" ");
-}
-
-function merge(entries: Map<string, Entry>, key: string, change: Entry): void {
-  const merged = Object.entries({ ...entries.get(key), ...change });
-  const left = merged.filter(([, value]) => value !== undefined);
-  if (left.length === 0) entries.delete(key);
-  else entries.set(key, Object.fromEntries(left));
-}
-
-async function readEntries(path: string): Promise<Map<string, Entry>> {
-  const text = await readFile(path, "utf8").catch((error) => {
-    if (error.code === "ENOENT") return "{}";
-    throw new Error(`${path} can't be read`, { cause: error });
-  });
-  const expected = `${path} is damaged: expected what Centauri writes; remove it to start anew`;
-  if (text.length > MAX_BYTES) throw new Error(expected);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    throw new Error(expected); // the parser's message would quote private keys
-  }
-  if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error(expected);
-  return new Map(
-    Object.entries(json).map(([key, value]) => {
-      if (!isEntry(value)) throw new Error(expected);
-      return [key, value];
-    }),
-  );
 }
 
 function isEntry(value: unknown): value is Entry {
@@ -131,6 +81,7 @@ function isEntry(value: unknown): value is Entry {
     (provenBy === undefined || typeof provenBy === "string");
 }
 
+const isThere = (value: unknown): boolean => value !== undefined;
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value);
 const hasTexts = (value: unknown, names: readonly string[]): boolean =>
   names.every((name) => typeof Object(value)[name] === "string");

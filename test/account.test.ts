@@ -4,7 +4,7 @@ import { chmod, mkdir, readdir, readFile, stat, truncate, writeFile } from "node
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
-import { AccountError, accountPath, loadAccount, saveAccount } from "../lib/account.ts";
+import { accountPath, loadAccount, saveAccount } from "../lib/account.ts";
 import { temporaryFolder } from "./support.ts";
 
 const FIRST = "https://ca.example/directory";
@@ -102,7 +102,7 @@ test("loadAccount() names a damaged file and what is wrong, and saveAccount() le
     JSON.stringify({ ...ours, ...members });
   const badKey = /: key: expected a private key in PEM: P-256, P-384 or RSA from 2048 bits on$/;
   const rows: readonly [string, RegExp][] = [
-    ["", /: it is not valid JSON$/],
+    ["", /: it is empty; remove it$/],
     ['{"key": "SECRET" oops}', /: it is not valid JSON$/],
     ["null", /: it is no JSON object$/],
     ["7", /: it is no JSON object$/],
@@ -126,8 +126,7 @@ test("loadAccount() names a damaged file and what is wrong, and saveAccount() le
     const save = () => saveAccount(path, { email: "", key: p256 });
     for (const attempt of [load, save]) {
       await assert.rejects(attempt(), (error: Error) => {
-        assert.ok(error instanceof AccountError);
-        assert.ok(error.message.startsWith(`the account file ${path} can't be used: `));
+        assert.ok(error.message.startsWith(`${path} can't be used: `));
         assert.match(error.message, message);
         assert.doesNotMatch(error.message, /SECRET/);
         return true;
@@ -139,7 +138,7 @@ test("loadAccount() names a damaged file and what is wrong, and saveAccount() le
 
 test("loadAccount() refuses a folder, and more than 1 MiB", async (t) => {
   const folder = await temporaryFolder(t);
-  await assert.rejects(loadAccount(folder, FIRST), AccountError);
+  await assert.rejects(loadAccount(folder, FIRST), { message: /it is no regular file$/ });
   const path = join(folder, "user.pem");
   await writeFile(path, GO_FILE);
   await truncate(path, 1024 * 1024 + 1);
@@ -152,7 +151,6 @@ test("saveAccount() says that it is unable to write to a path, and why", async (
   const missing = join(folder, "none", "user.pem");
   const rejects = (path: string, code: string): Promise<void> =>
     assert.rejects(saveAccount(path, account), (error: Error) => {
-      assert.ok(error instanceof AccountError);
       assert.equal(error.message, `unable to write to path ${path}`);
       return (error.cause as NodeJS.ErrnoException).code === code;
     });

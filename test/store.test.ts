@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { test, type TestContext } from "node:test";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import tls from "node:tls";
-import { type CertificateRecord, CertificateStore, StoreError, ZERO_TIME } from "../lib/store.ts";
+import { type CertificateRecord, CertificateStore, ZERO_TIME } from "../lib/store.ts";
 import { runtimeCommand, temporaryFolder } from "./support.ts";
 
 const NOW = new Date("2026-11-22T12:00:00Z");
@@ -113,7 +113,7 @@ test("CertificateStore drops expired records and those without a time when it sa
   assert.ok(store.find("lego", "past.example", null), "until the next save it is there");
   await store.save(make({ subject: "new.example" }));
   assert.deepEqual(await subjectsOf(path), ["soon.example", "valid.example", "new.example"]);
-  assert.equal(store.find("lego", "past.example", null), undefined);
+  assert.equal((await storeAt(path)).find("lego", "past.example", null), undefined);
 });
 
 test("CertificateStore replaces the record of the same provider and names", async (t) => {
@@ -218,7 +218,6 @@ test("CertificateStore.open() refuses what is no store, and leaves it alone", as
   for (const [text, message] of refused) {
     await writeFile(path, text);
     await assert.rejects(storeAt(path), (error: Error) => {
-      assert.ok(error instanceof StoreError);
       assert.match(error.message, message);
       assert.ok(error.message.includes(path));
       assert.doesNotMatch(error.message, /SECRET/);
@@ -230,8 +229,8 @@ test("CertificateStore.open() refuses what is no store, and leaves it alone", as
 
 test("CertificateStore.open() refuses a folder, and more than 64 MiB", async (t) => {
   const folder = await temporaryFolder(t);
-  await assert.rejects(storeAt(folder), { message: /it is a folder$/ });
-  await assert.rejects(storeAt("/dev/null"), { message: /it is no file$/ });
+  await assert.rejects(storeAt(folder), { message: /it is no regular file$/ });
+  await assert.rejects(storeAt("/dev/null"), { message: /it is no regular file$/ });
   const path = join(folder, "certs.json");
   await writeFile(path, "[]");
   await truncate(path, 64 * 1024 * 1024 + 1);
@@ -299,7 +298,7 @@ test("CertificateStore.save() doesn't overwrite a file that has become unreadabl
   const store = await storeAt(path);
   await store.save(make({ subject: "a.example" }));
   await writeFile(path, "[{");
-  await assert.rejects(store.save(make({ subject: "b.example" })), StoreError);
+  await assert.rejects(store.save(make({ subject: "b.example" })), /not valid JSON$/);
   assert.equal(await readFile(path, "utf8"), "[{");
   assert.ok(store.find("lego", "a.example", null));
   assert.ok(store.find("lego", "b.example", null));

@@ -87,8 +87,8 @@ export const answers: readonly AnswerVector[] = [
   },
   {
     name: "a length over the limit",
-    why: "refused at the head: nothing of the body has to come",
-    input: `${OK}Content-Length: 1001\r\n\r\n`,
+    why: "it counts as it comes",
+    input: `${OK}Content-Length: 1001\r\n\r\n${"x".repeat(1001)}`,
     expect: TOO_LONG,
   },
   {

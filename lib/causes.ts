@@ -1,39 +1,29 @@
 /**
- * Why there is no certificate, in words for a person: the CA's problem (RFC 8555 section 6.7) or our
- * own error, told apart by type and by the wording of Let's Encrypt's and Pebble's servers. Pure,
- * but for the clock if `now` isn't given. Needs addr.ts and log.ts.
+ * Why there is no certificate, in words for a person: the CA's problem (RFC 8555 section 6.7) or an
+ * error of ours, told apart by type and by the wording of Let's Encrypt's and Pebble's servers.
+ * Needs addr.ts, log.ts, the types of acme.ts and resolver.ts, and the clock.
  *
  * What a CA says is a stranger's text, and holds others' in turn: it is cut, quoted, and matched by
- * regular expressions that take linear time. Rules are tried in their order; the first one that
- * fits counts.
+ * regular expressions that take linear time.
  */
 import { isIP } from "node:net";
+import type { Problem } from "./acme.ts";
 import { isDomainName, MAX_NAME, parseNetworks } from "./addr.ts";
-import { quote } from "./log.ts";
+import { errorText, quote } from "./log.ts";
+import type { TxtAnswer } from "./resolver.ts";
 
 const MAX_DETAIL = 2_000; // UTF-16 units that are looked at
 const MAX_SHOWN = 300; // of which a message shows so many
 const MAX_ITEMS = 4; // names, addresses and servers in a message
-const MAX_WAIT = 31 * 24 * 60 * 60 * 1000; // ms that a CA may ask for
-const MAX_CAUSES = 8;
+const DAY = 24 * 60 * 60 * 1000;
+const MAX_WAIT = 31 * DAY; // that a CA may ask for
 const NAMESPACE = "urn:ietf:params:acme:error:";
-
-/** What is used of a problem document; `type` is its full URN, `status` is HTTP's. */
-export interface Problem {
-  readonly type: string;
-  readonly detail: string;
-  readonly status: number;
-  readonly instance?: string | undefined;
-  readonly identifier?: { readonly value: string } | undefined;
-  readonly subproblems: readonly Problem[];
-}
 
 /** What went wrong. What isn't known is left out. */
 export interface Failure {
   readonly names: readonly string[];
   /** Host of the CA's directory. */
   readonly ca: string;
-  readonly caName?: string | undefined;
   /** `http-01` … and the name that it was for. */
   readonly challenge?: string | undefined;
   readonly name?: string | undefined;
@@ -42,30 +32,21 @@ export interface Failure {
   readonly error?: Error | undefined;
   /** Where this machine listens. */
   readonly ports?: { readonly http: number; readonly https: number } | undefined;
-  /** Seen from here: what the name resolves to, our own addresses, its TXT by server, its CAA. */
+  /** From here: what the name resolves to, or what each server says its TXT records are. */
   readonly seen?: {
     readonly addresses?: readonly string[] | undefined;
-    readonly own?: readonly string[] | undefined;
     readonly txt?: readonly TxtAnswer[] | undefined;
-    readonly caa?: string | undefined;
   } | undefined;
   readonly retryAt?: Date | undefined;
   /** Of the certificate that is served meanwhile. */
   readonly notAfter?: Date | undefined;
-  readonly now?: Date | undefined;
-}
-
-interface TxtAnswer {
-  readonly server: string;
-  readonly values: readonly string[] | undefined;
-  readonly error?: string | undefined;
 }
 
 /**
- * `backoff`: later each time; `at`: not before `retryAt`; `soon`: the CA was asked for nothing that
- * it counts; `never-until-change`: only when the configuration or DNS has changed.
+ * `backoff`: later each time; `soon`: the CA was asked for nothing that it counts;
+ * `never-until-change`: only when the configuration or DNS has changed.
  */
-export type Retry = "backoff" | "at" | "never-until-change" | "soon";
+export type Retry = "backoff" | "soon" | "never-until-change";
 
 export interface Explanation {
   /** Stable, for programs: `port-unreachable`. */
@@ -74,116 +55,75 @@ export interface Explanation {
   readonly message: string;
   readonly advice: string;
   readonly retry: Retry;
+  /** Not before this, however `retry` has it. */
   readonly retryAt?: Date;
   /** Whether another CA may do better. Never for what is wrong with a name. */
   readonly otherCa: boolean;
 }
 
-const [NEVER, SOON] = ["never-until-change", "soon"] as const;
-const OTHER_CA = true;
+const [LATER, SOON, NEVER, OTHER_CA] = ["backoff", "soon", "never-until-change", true] as const;
 
-/** Types: ACME's short names, `error` for one of ours, empty for any. */
-type Rule = readonly [
-  cause: string,
-  types: string,
-  words?: RegExp | undefined,
-  retry?: Retry,
-  otherCa?: boolean,
+type Rule = readonly [cause: string, words: RegExp, retry?: Retry, otherCa?: boolean];
+/** Matched against ACME's short type, a space and the detail; the first one counts. */
+const PROBLEMS: readonly Rule[] = [
+  ["paused", /temporarily prevented from requesting/i, LATER, OTHER_CA],
+  ["rate-limited", /^rateLimited /, LATER, OTHER_CA],
+  ["ca-down", /^serverInternal /, LATER, OTHER_CA],
+  ["terms-changed", /^userActionRequired /],
+  ["account-refused", /^(accountDoesNotExist|invalidContact|unsupportedContact) /],
+  ["account-refused", /^unauthorized .*\baccount .{0,60}(deactivated|revoked|not valid)/is],
+  ["binding-refused", /^externalAccountRequired |external account|'kid' references/i, NEVER],
+  ["profile-refused", /^(invalidProfile|bad(CSR|PublicKey|SignatureAlgorithm)) /, NEVER],
+  ["profile-refused", /certificate profile|not permit IP \w+ identifiers/i, NEVER],
+  ["caa-unanswered", /looking up CAA|^dns .*\bCAA\b/s],
+  ["caa-forbids", /^caa /, NEVER],
+  ["name-refused", /^(rejected|unsupported)Identifier |public suffix|forbidden by policy/i, NEVER],
+  ["txt-missing", /no TXT record|NXDOMAIN looking up TXT/i],
+  ["txt-wrong", /incorrect TXT record|correct value not found for DNS/i],
+  ["name-unresolved", /NXDOMAIN|no valid A records|could not resolve|no IP addresses found/i],
+  ["dns-unanswered", /^dns |SERVFAIL|DNSSEC|retrieving TXT|occurred while resolving/i],
+  ["access-refused", /^\w* During secondary validation: |(: |returned )40[13]$/],
+  ["redirect-broken", /redirect loop|too many redirects|redirect target|10 redirects/i],
+  ["ipv6-elsewhere", /^(connection|unauthorized|tls|incorrectResponse) [0-9a-f]*:[0-9a-f:.]+: /],
+  ["tls-elsewhere", /^tls |ALPN protocol|validation certificate|only speaks HTTP/i],
+  ["port-unreachable", /^connection |failed to connect/i],
+  ["points-elsewhere", /^incorrectResponse |response from|non-200 status|key authorization/i],
 ];
-const RULES: readonly Rule[] = [
-  ["paused", "", /temporarily prevented from requesting/i, NEVER, OTHER_CA],
-  ["rate-limited-duplicates", "rateLimited", /exact set of/i, "backoff", OTHER_CA],
-  ["rate-limited", "rateLimited", undefined, "backoff", OTHER_CA],
-  ["ca-down", "serverInternal", undefined, "backoff", OTHER_CA],
-  ["binding-required", "externalAccountRequired", undefined, NEVER],
-  [
-    "binding-refused",
-    "unauthorized malformed",
-    /external account|'kid' references|\bEAB\b/i,
-    NEVER,
-  ],
-  ["terms-changed", "userActionRequired agreementRequired"],
-  ["account-unknown", "accountDoesNotExist"],
-  ["account-closed", "unauthorized", /account .{0,60}(deactivated|revoked|not valid)/i],
-  ["email-refused", "invalidContact unsupportedContact invalidEmail", undefined, NEVER],
-  ["ip-needs-profile", "", /not permit (IP address|ip type) identifiers/i, NEVER],
-  ["profile-refused", "invalidProfile", undefined, NEVER],
-  ["profile-refused", "unauthorized malformed", /certificate profile/i, NEVER],
-  ["caa-unanswered", "", /looking up CAA|CAA .{0,300}(SERVFAIL|timed out|DNSSEC)/i],
-  ["caa-forbids", "caa", undefined, NEVER],
-  ["name-refused", "rejectedIdentifier unsupportedIdentifier", undefined, NEVER],
-  ["name-refused", "", /public suffix|cannot issue for|forbidden by policy/i, NEVER],
-  ["csr-refused", "badCSR badPublicKey badSignatureAlgorithm", undefined, NEVER],
-  ["dnssec-broken", "", /DNSSEC|bogus/i],
-  ["txt-missing", "", /no TXT record|NXDOMAIN looking up TXT/i],
-  ["txt-wrong", "", /incorrect TXT record|correct value not found for DNS/i],
-  ["name-unresolved", "", /NXDOMAIN|no valid A records|could not resolve|no IP addresses found/i],
-  ["dns-unanswered", "dns"],
-  ["dns-unanswered", "", /SERVFAIL|retrieving TXT|occurred while resolving/i],
-  ["blocked-for-some", "", /^During secondary validation: /],
-  ["redirect-broken", "", /redirect loop|too many redirects|redirect target|10 redirects/i],
-  ["ipv6-elsewhere", "connection unauthorized tls incorrectResponse", /^[0-9a-f]*:[0-9a-f:.]+: /],
-  ["access-refused", "unauthorized", /(: |returned )40[13]$/],
-  ["tls-elsewhere", "tls"],
-  ["tls-elsewhere", "", /ALPN protocol|validation certificate|only speaks HTTP/i],
-  ["server-silent", "connection", /slow or overloaded|reset by peer|HTTP\/2 over HTTP/i],
-  ["port-unreachable", "connection"],
-  ["port-unreachable", "", /failed to connect/i],
-  ["points-elsewhere", "incorrectResponse"],
-  ["points-elsewhere", "", /invalid response from|non-200 status|key authorization/i],
-  ["account-damaged", "error", /^the account file /],
-  ["not-writable", "error", /unable to write to|E(ACCES|PERM|ROFS|NOSPC|DQUOT): /, SOON],
-  ["port-in-use", "error", /EADDRINUSE/],
-  ["dns-unseen", "error", /TXT record at .{0,300} isn't seen/],
+/** Matched against our own error's words: of the CA, of the DNS provider, or of neither. */
+const ERRORS: readonly Rule[] = [
+  ["file-unusable", /can't be used: |unable to write to|E(ACCES|PERM|ROFS|NOSPC|DQUOT): /, SOON],
+  ["dns-unseen", /TXT record at .{0,300} isn't seen/],
+  ["timed-out", /due to timeout|Signal timed out/, LATER, OTHER_CA],
 ];
-const PROVIDER_RULES: readonly Rule[] = [
-  ["dns-credentials", "error", /\b40[13]\b|NOTAUTH|REFUSED|denied|is not set/],
-  ["dns-provider", "error"],
+const CA_ERRORS: readonly Rule[] = [
+  ["ca-untrusted", /its certificate /, SOON],
+  ["ca-unreachable", /^/, SOON, OTHER_CA],
 ];
-const CA_RULES: readonly Rule[] = [
-  ["clock-wrong", "error", /isn't valid yet|NOT_YET_VALID|HAS_EXPIRED/, SOON],
-  ["ca-untrusted", "error", /SELF_SIGNED|ISSUER_CERT|VERIFY_LEAF|ALTNAME_INVALID/, SOON],
-  ["timed-out", "error", /TimeoutError/, "backoff", OTHER_CA],
-  ["ca-unreachable", "error", undefined, SOON, OTHER_CA],
-];
-const UNKNOWN: Rule = ["unknown", ""];
+const PROVIDER_ERRORS: readonly Rule[] = [["dns-provider", /^/]];
+const UNKNOWN: Rule = ["unknown", /^/];
 
 /** What is wrong, before the quotation; what to do. In braces: what is known of the failure. */
 const TEXTS = `
 paused: {ca} has paused this account for {name}, after many failures one after another
   Find out why it failed, and then lift the pause{served}.{link}
-rate-limited-duplicates: {ca} has issued too many certificates for just these names: {name}
-  Check that the certificate store is kept between starts{served}.
 rate-limited: {ca} limits how much it does for {name} at a time
-  Wait; if failures used the limit up, find their cause first{served}.
+  Wait; see why so much was asked: failures, or a certificate store that isn't kept{served}.
 ca-down: {ca} has trouble of its own
   Wait, or name a second CA (--acme-directory){served}.
-binding-required: {ca} wants accounts that are bound to a customer's (EAB)
-  Set --acme-external-kid and --acme-external-hmac; for ZeroSSL, --acme-email will do.
-binding-refused: {ca} refuses the external account binding
-  Get new values for --acme-external-kid and -hmac: some CAs' end after a few days unused.
+binding-refused: {ca} wants an external account binding (EAB), and not the one it was given, if any
+  Set --acme-external-kid and -hmac anew: some CAs' expire; for ZeroSSL --acme-email will do.
 terms-changed: {ca} has new terms of service
   Read and accept them; then it goes on by itself.{link}
-account-unknown: {ca} doesn't know the account
-  Nothing: it is registered again.
-account-closed: the account with {ca} is closed
-  Move the file of --user-data away; a new account is registered then.
-email-refused: {ca} refuses the e-mail address
-  Correct --acme-email.
-ip-needs-profile: {ca} certifies the address {name} only under another profile
-  Set --acme-profile; for Let's Encrypt, to shortlived.
-profile-refused: {ca} refuses the certificate profile
-  Set --acme-profile to one that this CA offers to this account, or remove it.
+account-refused: {ca} refuses the account, or its e-mail address
+  Correct --acme-email, or move the file of --user-data away: a new account is registered then.
+profile-refused: {ca} doesn't certify {name} under this profile, or with this key
+  Set --acme-profile to one that it offers (for addresses: shortlived), or another --acme-key-type.
 caa-unanswered: {ca} couldn't look up the CAA records of {name}
-  Have the name servers answer for type CAA, if only with an empty answer.
+  Have the name servers answer for type CAA, if only with an empty answer, and check DNSSEC.
 caa-forbids: CAA records forbid {ca} to issue for {name}
   Add a CAA record that allows this CA (issue, or issuewild for a wildcard), or remove them.
 name-refused: {ca} doesn't certify {name}
   Use an internal CA (--acme-directory) or self-signing for it, or another name.
-csr-refused: {ca} refuses the key or the request
-  Try another --acme-key-type.
-dnssec-broken: DNSSEC of {name} is broken, so its DNS counts for nothing
-  Have the DS record at the registrar and the zone's signatures mended, or remove the DS record.
 txt-missing: {ca} finds no TXT record at _acme-challenge.{base}
   Check that the provider serves this zone, or wait longer for DNS to spread.
 txt-wrong: {ca} finds only other TXT records at _acme-challenge.{base}
@@ -191,100 +131,69 @@ txt-wrong: {ca} finds only other TXT records at _acme-challenge.{base}
 name-unresolved: {name} has no address in DNS
   Add an A or AAAA record that leads here, and wait until it is seen everywhere.
 dns-unanswered: {ca} got no useful answer from the name servers of {name}
-  Check that all of them work and can be reached from everywhere.
-blocked-for-some: {ca} looks from several places, and some of them got no good answer for {name}
-  Exempt /.well-known/acme-challenge/ from filters by country or robot, or use --dns-provider.
+  Check that all of them can be reached from everywhere, and that DNSSEC is whole.
+access-refused: something in front of Centauri refuses {ca} access to {name}, at least in part
+  Exempt /.well-known/acme-challenge/ from logins and filters (CDN, country, robot), or use dns-01.
 redirect-broken: {name} answers the challenge with redirects that {ca} doesn't follow
   Let /.well-known/acme-challenge/ through: at most 10 hops, to ports 80 and 443 only.
 ipv6-elsewhere: {ca} asked {name}{at}, over IPv6, where the answer isn't Centauri's
   Make that address lead to {here}, or remove the AAAA record.
-access-refused: something before Centauri refuses {ca} access to {name}
-  Exempt /.well-known/acme-challenge/ from logins and filters at the CDN or proxy in front.
 tls-elsewhere: TLS for {name} isn't answered by Centauri where {ca} asks
   Pass TCP port 443 through to {here}: nothing in front may end TLS; or use http-01.
-server-silent: port {port} of {name} is open{at}, but doesn't answer {ca} as it should
-  Check what it leads to: {here} is meant; a device in between may wait, or speak otherwise.
-port-unreachable: {ca} can't open port {port} of {name}{at}
+port-unreachable: {ca} gets no answer at port {port} of {name}{at}
   Let TCP port {port} through to {here} (firewall, router, NAT), or use --dns-provider.
 points-elsewhere: {ca} reaches another server than this one as {name}{at}
   Make the name's DNS, and any proxy in front, lead to {here}.
-clock-wrong: the certificate of {ca} isn't valid by this machine's clock
-  Set the clock (NTP); if it is right, the CA has to renew that certificate.
-ca-untrusted: the certificate of {ca} isn't trusted here
-  For an internal CA set --lego-ca-certificates to its root; else see who intercepts TLS.
-account-damaged: the account can't be read
-  Mend that file, or move it away.
-not-writable: a file that is needed can't be read or written
-  Let this user do so, and see that the disk isn't full.
-port-in-use: another process has the port
-  Stop it, or set --http-port and --https-port.
+file-unusable: a file that is needed can't be read or written
+  Let this user do so, and see that the disk isn't full; mend a damaged file, or move it away.
 dns-unseen: the DNS provider took the TXT record of {name}, but its name servers don't all have it
   Check that the zone is really served by that provider; if it is slow, let it have more time.
-dns-credentials: the DNS provider refuses what is asked of it for {name}
-  Check its variables: the key has to be allowed to read the zone and to change TXT records.
-dns-provider: the TXT record for {name} couldn't be set
-  Check the DNS provider's variables, and whether its service works.
-ca-unreachable: {ca} can't be reached
-  Check outbound TCP port 443, DNS and proxies.
 timed-out: it took too long to get a certificate for {name}
   Raise --acme-overall-timeout.
+ca-untrusted: the server certificate of {ca} isn't valid here
+  Set the clock if it is wrong; for an internal CA set --lego-ca-certificates to its root.
+ca-unreachable: {ca} can't be reached
+  Check outbound TCP port 443, DNS and proxies.
+dns-provider: the TXT record for {name} couldn't be set
+  Check the DNS provider's variables, and that the key may read the zone and change TXT records.
 unknown: no certificate for {name}
   See what the CA says, and the log before this.
 `;
 
-/** Why it failed and what to do. Takes all that is known; what isn't, is left out of the words. */
+/** Why it failed and what to do. */
 export function explain(failure: Failure): Explanation {
-  const { problem, error, seen = {}, now = new Date() } = failure;
-  const found = problem ? fromProblem(problem, failure) : fromError(error, failure);
-  const [id, , , retry = "backoff", otherCa = false] = found.rule;
+  const { problem, seen = {} } = failure;
+  const found = problem ? fromProblem(problem, failure) : fromError(failure);
+  const [cause, , retry = LATER, otherCa = false] = found.rule;
   const facts = collect(failure, found);
   const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, key) => facts.get(key) ?? "");
-  const [says = "", advice = ""] = TEXTS.split(`\n${id}: `)[1]?.split("\n") ?? [];
-  const words = found.words === "" ? "" : `: ${problem ? "the CA says " : ""}`;
-  const asked = failure.retryAt ?? retryAfter(found.words);
-  const retryAt = asked && new Date(Math.min(asked.getTime(), now.getTime() + MAX_WAIT));
+  const [says = "", advice = ""] = TEXTS.split(`\n${cause}: `)[1]?.split("\n") ?? [];
+  const words = found.words && `: ${problem ? "the CA says " : ""}${quote(found.words, MAX_SHOWN)}`;
+  // A pause is lifted at the CA, which nothing here would notice.
+  const tomorrow = cause === "paused" ? new Date(Date.now() + DAY) : undefined;
+  const retryAt = failure.retryAt ?? retryAfter(found.words) ?? tomorrow;
   return {
-    cause: id,
-    message: fill(says) + fromHere(seen) + words + (words && quote(found.words, MAX_SHOWN)),
+    cause,
+    message: fill(says) + fromHere(seen) + words,
     advice: fill(advice.trim()),
-    retry: retryAt && retry !== NEVER ? "at" : retry,
-    ...retryAt && retry !== NEVER ? { retryAt } : {},
+    retry,
+    ...retryAt && { retryAt },
     otherCa,
   };
 }
 
-interface Found {
-  readonly rule: Rule;
-  readonly words: string;
-  readonly name?: string | undefined;
-}
+type Found = { readonly rule: Rule; readonly words: string; readonly name?: string | undefined };
 
 /** The first of the subproblems (section 6.7.1) that is known, else the problem itself. */
-function fromProblem(problem: Problem, { names, seen }: Failure): Found {
+function fromProblem(problem: Problem, { names }: Failure): Found {
   for (const one of [...problem.subproblems, problem]) {
     const words = one.detail.slice(0, MAX_DETAIL);
-    const address = addressIn(words);
-    // What is wrong at our own address isn't that the name leads elsewhere.
-    const text = seen?.own?.includes(address) ? words.replace(`${address}: `, "") : words;
-    const rule = ruleFor(typeOf(one), text);
+    const rule = PROBLEMS.find(([, pattern]) => pattern.test(`${typeOf(one)} ${words}`));
     const name = names.find((name) => name === one.identifier?.value);
     if (rule) return { rule, words, name };
   }
   return { rule: UNKNOWN, words: problem.detail.slice(0, MAX_DETAIL) };
 }
-
-function fromError(error: Error | undefined, { ca, challenge }: Failure): Found {
-  const [words, text] = chain(error);
-  const isOfCa = words.includes(ca) || /TimeoutError/.test(text);
-  const others = isOfCa ? CA_RULES : challenge === "dns-01" ? PROVIDER_RULES : [];
-  return { rule: ruleFor("error", text, [...RULES, ...others]) ?? UNKNOWN, words };
-}
-
-const ruleFor = (type: string, text: string, rules = RULES): Rule | undefined =>
-  rules.find(([, types, words]) => {
-    const fits = types === "" ? type !== "error" : types.split(" ").includes(type);
-    return fits && (words?.test(text) ?? true);
-  });
 
 /** ACME's short name; without one, what the status says. */
 function typeOf({ type, status }: Problem): string {
@@ -292,33 +201,31 @@ function typeOf({ type, status }: Problem): string {
   return status >= 500 ? "serverInternal" : status === 429 ? "rateLimited" : "";
 }
 
-/** An error's messages, and those with the systems' codes, outermost first. */
-function chain(error: unknown): [words: string, text: string] {
-  const [words, text]: string[][] = [[], []];
-  for (let one = error; one instanceof Error && text.length < MAX_CAUSES * 3; one = one.cause) {
-    if (!words.join().includes(one.message)) words.push(one.message);
-    text.push(one.message, `${(one as NodeJS.ErrnoException).code}`, one.name);
-  }
-  return [words.join(": ").slice(0, MAX_DETAIL), text.join(" ").slice(0, MAX_DETAIL)];
+function fromError({ error, ca, challenge }: Failure): Found {
+  const words = error ? errorText(error).slice(0, MAX_DETAIL) : "";
+  const others = words.includes(ca) ? CA_ERRORS : challenge === "dns-01" ? PROVIDER_ERRORS : [];
+  const rule = [...ERRORS, ...others].find(([, pattern]) => pattern.test(words));
+  return { rule: rule ?? UNKNOWN, words };
 }
 
 /** What the texts may tell. */
 function collect(failure: Failure, { words, name }: Found): Map<string, string> {
-  const { names, ca, caName = ca, challenge, ports, problem, notAfter } = failure;
+  const { names, ca, challenge, ports, problem, notAfter } = failure;
   const subject = name ?? (failure.name === undefined ? list(names) : shown(failure.name));
   const address = addressIn(words);
   const isTls = challenge === "tls-alpn-01";
   const ours = isTls ? ports?.https : ports?.http;
   const [url] = /https:\/\/[!#-;=?-~]{1,1500}/.exec(problem?.instance ?? words) ?? [];
+  const until = notAfter?.toISOString().slice(0, 10);
   return new Map([
     ["name", subject],
     ["base", subject.replace(/^\*\./, "")],
-    ["ca", caName],
+    ["ca", ca],
     ["at", address && ` at ${address}`],
     ["port", isTls ? "443" : "80"],
     ["here", ours === undefined ? "Centauri" : `Centauri's port ${ours}`],
     ["link", url ? ` See ${url}` : ""],
-    ["served", notAfter ? `; the old certificate is served until ${day(notAfter)}` : ""],
+    ["served", until ? `; the old certificate is served until ${until}` : ""],
   ]);
 }
 
@@ -331,18 +238,14 @@ function addressIn(words: string): string {
 }
 
 /** What is seen from here, in brackets. */
-function fromHere({ addresses, txt, caa }: NonNullable<Failure["seen"]>): string {
-  const parts = [
-    ...addresses ? [`DNS here says ${list(addresses) || "nothing"}`] : [],
-    ...caa === undefined ? [] : [`CAA here is ${quote(caa, MAX_SHOWN)}`],
-    ...txt ? [`TXT records by server: ${list(txt.map(ofServer)) || "none found"}`] : [],
-  ];
-  return parts.length === 0 ? "" : ` (${parts.join("; ")})`;
+function fromHere({ addresses, txt }: NonNullable<Failure["seen"]>): string {
+  if (addresses) return ` (DNS here says ${list(addresses) || "nothing"})`;
+  return txt ? ` (TXT records by server: ${list(txt.map(ofServer)) || "none found"})` : "";
 }
 
-function ofServer({ server, values, error }: TxtAnswer): string {
-  const has = values ? `has ${values.length || "none"}` : `fails: ${quote(error ?? "", 100)}`;
-  return `${quote(server, MAX_NAME)} ${has}`;
+function ofServer({ server, values, error = "" }: TxtAnswer): string {
+  return `${quote(server)} ` +
+    (values ? `has ${values.length || "none"}` : `fails: ${quote(error)}`);
 }
 
 /** A CA may have sent it. */
@@ -354,28 +257,19 @@ function list(items: readonly string[]): string {
   return items.slice(0, MAX_ITEMS).join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
-const day = (date: Date): string => date.toISOString().slice(0, 10);
-
 /** `retry after 2026-11-25 03:11:00 UTC`, or as RFC 3339 has it. */
 function retryAfter(words: string): Date | undefined {
   const form = /\bretry after (\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d{1,9})?(?:Z| UTC)/i;
   const [, date, time] = form.exec(words) ?? [];
-  const at = new Date(`${date}T${time}Z`);
-  return Number.isNaN(at.getTime()) ? undefined : at;
+  const at = Date.parse(`${date}T${time}Z`);
+  return Number.isNaN(at) ? undefined : new Date(Math.min(at, Date.now() + MAX_WAIT));
 }
 
-/** What no public CA certifies (CA/Browser Forum's Baseline Requirements 4.2.2, 7.1.2.7). */
-const RESERVED: ReadonlyMap<string, string> = new Map(
-  [
-    ["RFC 6761", "example invalid localhost test example.com example.net example.org"],
-    ["RFC 6762", "local"],
-    ["RFC 7686", "onion"],
-    ["RFC 8375", "home.arpa"],
-    ["RFC 9476", "alt"],
-    ["ICANN", "internal"],
-    ["no registry", "corp domain home host intranet lan localdomain mail private workgroup"],
-  ].flatMap(([by = "", names = ""]) => names.split(" ").map((name) => [name, by] as const)),
-);
+/** What no public CA certifies: RFC 6761's registry, ICANN's `internal`, what home routers use. */
+const RESERVED =
+  ("example invalid localhost test example.com example.net example.org local onion alt " +
+    "home.arpa internal corp domain home host intranet lan localdomain mail private workgroup")
+    .split(" ");
 /** RFC 6890's registries; of IPv6 only 2000::/3 is public. */
 const SPECIAL = parseNetworks(
   "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24," +
@@ -383,22 +277,17 @@ const SPECIAL = parseNetworks(
     "::/3,4000::/2,8000::/1,2001::/23,2001:db8::/32,2002::/16,3fff::/20",
 );
 
-/** Why no public CA can certify a name (or `*.` and a name, or an address); undefined if one can. */
+/** Why no public CA can certify a name, with or without `*.`, or an address. */
 export function expectsNoPublicCa(name: string): string | undefined {
   const base = name.replace(/^\*\./, "").toLowerCase();
   if (isIP(base)) {
     if (base !== name.toLowerCase()) return "an address has no wildcard";
     return SPECIAL.has(base) ? "it is no public address" : undefined;
   }
-  if (base.length > MAX_NAME) return `it has more than ${MAX_NAME} characters`;
   if (!isDomainName(base)) return "it is no domain name";
   if (base.includes("_")) return "it has an underscore";
   if (/(^|\.)(?!xn)..--/.test(base)) return "it has -- where only xn-- may stand (RFC 5890)";
-  const labels = base.split(".");
-  if (labels.length === 1) return "it is a single label";
-  for (const end of [labels.slice(-2).join("."), labels.at(-1) ?? ""]) {
-    const by = RESERVED.get(end);
-    if (by !== undefined) return `${end} is no public domain (${by})`;
-  }
-  return undefined;
+  if (!base.includes(".")) return "it is a single label";
+  const end = RESERVED.find((one) => base === one || base.endsWith(`.${one}`));
+  return end && `${end} is no public domain`;
 }

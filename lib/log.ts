@@ -115,7 +115,7 @@ function plain(value: Field): Plain {
 }
 
 /** The message and its causes', outermost first. */
-function errorText(error: unknown, depth: number = 1): string {
+export function errorText(error: unknown, depth: number = 1): string {
   if (!(error instanceof Error)) return String(error);
   // Node's error for a host none of whose addresses answered has no message, only a list.
   const list: unknown[] = error instanceof AggregateError ? error.errors : [];

@@ -2,10 +2,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { expectsNoPublicCa, explain } from "../lib/causes.ts";
-import { failures, names, type Vector } from "./vectors/causes.ts";
+import { failures, names, problem, type Vector } from "./vectors/causes.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
-const NAMESPACE = "urn:ietf:params:acme:error:";
 
 function replay<I, E>(rows: readonly Vector<I, E>[], run: (input: I) => unknown): void {
   assert.ok(rows.length > 0, "no rows");
@@ -38,23 +37,23 @@ test("explain() has words for every cause, and a vector for each", () => {
 
 test("explain() sends nobody to another CA for what is wrong with a name", () => {
   for (const type of ["connection", "dns", "tls", "unauthorized", "incorrectResponse", "caa"]) {
-    const problem = { type: NAMESPACE + type, detail: "x", status: 403, subproblems: [] };
-    const { otherCa } = explain({ names: ["a.example"], ca: "ca.example", problem });
+    const failure = { names: ["a.example"], ca: "ca.example", problem: problem(type, "x", 403) };
+    const { otherCa } = explain(failure);
     assert.equal(otherCa, false, type);
   }
 });
 
 test("explain() takes hostile texts of any length in little time", () => {
-  const hostile = ["During secondary validation: ", "CAA ", "account ", "1:", "dial tcp [", "TXT "]
+  const details = ["During secondary validation: ", "CAA ", "account ", "1:", "dial tcp [", "TXT "]
     .map((part) => part.repeat(1e6 / part.length));
-  for (const detail of hostile) {
+  for (const detail of details) {
     for (const type of ["unauthorized", "connection", "malformed", "x"]) {
-      const subproblems = [{ type, detail, status: 0, subproblems: [] }];
-      const problem = { type: NAMESPACE + type, detail, status: 400, subproblems };
+      const subproblem = { ...problem(type, detail, 0), subproblems: [] };
+      const hostile = problem(type, detail, 400, [subproblem]);
       const error = new Error(detail, { cause: new Error(detail) });
       const start = performance.now();
       const failure = { names: [detail], ca: "ca.example", name: detail };
-      for (const part of [{ problem }, { error }, { error, challenge: "dns-01" }]) {
+      for (const part of [{ problem: hostile }, { error }, { error, challenge: "dns-01" }]) {
         const { message, advice } = explain({ ...failure, ...part });
         assert.ok(message.length + advice.length < 3_000);
       }
@@ -69,8 +68,8 @@ test("explain() has a pause tried again in a day, and nothing later than 31 days
     [31, "too many, retry after 9999-12-31 00:00:00 UTC"],
   ] as const;
   for (const [days, detail] of rows) {
-    const problem = { type: `${NAMESPACE}rateLimited`, detail, status: 429, subproblems: [] };
-    const { retry, retryAt } = explain({ names: ["a.example"], ca: "ca.example", problem });
+    const limit = problem("rateLimited", detail, 429);
+    const { retry, retryAt } = explain({ names: ["a.example"], ca: "ca.example", problem: limit });
     assert.equal(retry, "backoff");
     assert.ok(Math.abs((retryAt?.getTime() ?? 0) - Date.now() - days * DAY) < 10_000, detail);
   }

@@ -9,14 +9,15 @@ export interface Vector<Input, Expected> {
   readonly expect: Expected;
 }
 
-function problem(
+export function problem(
   type: string,
   detail: string,
   status: number,
-  subproblems: readonly Problem[] = [],
+  subproblems: Problem["subproblems"] = [],
 ): Problem {
   const urn = type === "" ? "about:blank" : `urn:ietf:params:acme:error:${type}`;
-  return { type: urn, detail, status, subproblems };
+  const rest = { instance: undefined, identifier: undefined, algorithms: undefined };
+  return { type: urn, detail, status, ...rest, subproblems };
 }
 
 const label63 = "a".repeat(63);
@@ -902,6 +903,7 @@ export const failures: readonly Vector<Failure, Explanation>[] = [
       problem: problem("malformed", "Error creating new order", 400, [{
         ...problem("caa", "CAA record for b.example prevents issuance", 403),
         identifier: { type: "dns", value: "b.example" },
+        subproblems: [],
       }]),
       ca: "ca.example",
     },

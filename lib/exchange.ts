@@ -1,12 +1,10 @@
 /**
  * The seam between a client's connection, whatever its protocol, and the proxy: one request and
- * its answer. Types only.
- *
- * A connection hands the proxy a request head and itself as `Downstream`, and tells the
- * `RequestHandler` that it gets of the rest, until request and answer are both complete.
+ * its answer. Types only. A connection hands the proxy a request head and itself as `Downstream`,
+ * and tells the `RequestHandler` that it gets of the rest, until both are complete.
  */
 import type { Buffer } from "node:buffer";
-import type { BodyLength, RequestHead, ResponseHead } from "./http1.ts";
+import type { BodyLength, FieldLines, RequestHead, ResponseHead } from "./http1.ts";
 
 /** What is known of a client's connection; one object for all its requests. */
 export interface Client {
@@ -24,16 +22,12 @@ export interface Client {
 }
 
 /** An authority, the lower-case name in it, and whether the connection may be asked for it. */
-export interface JudgedHost {
-  readonly authority: string;
-  readonly name: string;
-  readonly covered: boolean;
-}
+export type JudgedHost = Readonly<{ authority: string; name: string; covered: boolean }>;
 
 /** The client's half. Parts of an answer are gathered until `flush`. */
 export interface Downstream {
   readonly client: Client;
-  informational(head: ResponseHead, fields: readonly string[]): void;
+  informational(head: ResponseHead, fields: FieldLines): void;
   /**
    * Starts the answer; 101 makes both bodies the raw stream. The fields are given away, and have
    * no framing but Content-Length.
@@ -41,7 +35,7 @@ export interface Downstream {
   respond(status: number, reason: string, fields: string[], length: BodyLength): void;
   /** The chunk must stay as it is until `flush`, no longer. */
   write(chunk: Buffer): void;
-  end(trailers: readonly string[]): void;
+  end(trailers: FieldLines): void;
   /** Sends what was gathered; false asks to wait for onDrain. */
   flush(): boolean;
   /** Ends the connection so that the client sees that the answer is incomplete. */
@@ -53,7 +47,7 @@ export interface Downstream {
 /** The proxy's half: told of the rest of the request, and of the client. */
 export interface RequestHandler {
   onRequestData(chunk: Buffer): void;
-  onRequestEnd(trailers: readonly string[]): void;
+  onRequestEnd(trailers: FieldLines): void;
   /** What flush left behind has gone out. */
   onDrain(): void;
   /** The client is gone; nothing is called on either half after it. */

@@ -7,16 +7,15 @@
  * digits, any transfer coding but `chunked`, bare CR or LF, obs-fold, space before a colon, control
  * characters, more than one Host. What is valid keeps its bytes, case, order and duplicates.
  *
- * Heads are latin1 strings, one character a byte; fields are a flat list, `[name, value, …]`.
+ * Heads are latin1 strings, one character a byte.
  */
 import { parseDecimal } from "./number.ts";
 
-/** Limits on a head; bytes include the start line and the blank line. */
-export interface HeadLimits {
-  readonly bytes: number;
-  readonly fields: number;
-}
+/** The fields of a message as they came, or are to go: `[name, value, …]`. */
+export type FieldLines = readonly string[];
 
+/** Limits on a head; bytes include the start line and the blank line. */
+export type HeadLimits = { readonly bytes: number; readonly fields: number };
 export const HEAD_LIMITS: HeadLimits = { bytes: 64 * 1024, fields: 256 };
 
 /** Options in Connection: each is compared with each field's name later on. */
@@ -44,7 +43,7 @@ export class Http1Error extends Error {
 interface Head {
   /** HTTP/1.x */
   readonly minor: number;
-  readonly fields: readonly string[];
+  readonly fields: FieldLines;
   readonly length: BodyLength;
   /** The sender wants the connection to go on (RFC 9112 section 9.3). */
   readonly keepAlive: boolean;
@@ -76,8 +75,8 @@ export function parseRequestHead(text: string, maxFields: number): RequestHead {
   }
   let pos = methodEnd + 1;
   while (TARGET[text.charCodeAt(pos)] === 1) pos++;
-  const target = text.slice(methodEnd + 1, pos);
-  if (target === "" || text.charCodeAt(pos) !== SP) {
+  const sent = text.slice(methodEnd + 1, pos);
+  if (sent === "" || text.charCodeAt(pos) !== SP) {
     throw new Http1Error(400, "the request target is empty or has a character that isn't allowed");
   }
   const minor = requestVersion(text.slice(pos + 1, lineEnd));
@@ -87,74 +86,25 @@ export function parseRequestHead(text: string, maxFields: number): RequestHead {
   if (seen.host === undefined || seen.host.includes(",")) {
     throw new Http1Error(400, "expected exactly one Host field");
   }
-  const to = parseTarget(method, target, seen.host);
-  const { keepAlive, connection, upgrade } = connectionState(seen, minor);
-  const length = requestLength(seen, minor);
-  const { authority } = to;
-  return {
-    method,
-    target: to.target,
-    authority,
-    minor,
-    fields,
-    length,
-    keepAlive,
-    connection,
-    upgrade,
-  };
+  const { target, authority } = parseTarget(method, sent, seen.host);
+  const { keepAlive, connection, upgrade } = connectionState(seen, minor, true);
+  const length = bodyLength(seen, minor, 0);
+  return { method, target, authority, minor, fields, length, keepAlive, connection, upgrade };
 }
 
 /** `HTTP/1.x` → x. A higher minor version is the highest we know: 1 (RFC 9110 section 2.5). */
 function requestVersion(text: string): number {
-  if (text === "HTTP/1.1") return 1;
+  if (text === "HTTP/1.1" || /^HTTP\/1\.[2-9]$/.test(text)) return 1;
   if (text === "HTTP/1.0") return 0;
-  if (!/^HTTP\/\d\.\d$/.test(text)) {
-    throw new Http1Error(400, "the request line doesn't end with an HTTP version");
-  }
-  if (text.charCodeAt(5) === 0x31) return 1;
-  throw new Http1Error(505, `HTTP version ${text.slice(5)}: only 1.0 and 1.1 are spoken here`);
-}
-
-/** RFC 9112 section 6.3, of a request: without a length there is no body. */
-function requestLength(seen: FramingFields, minor: number): BodyLength {
-  if (seen["transfer-encoding"] === undefined) {
-    return seen["content-length"] === undefined ? 0 : contentLength(seen["content-length"]);
-  }
-  if (minor === 0) throw new Http1Error(400, "Transfer-Encoding in an HTTP/1.0 request");
-  refuseBothLengths(seen);
-  return requestCoding(seen["transfer-encoding"]);
-}
-
-function contentLength(value: string): number {
-  const length = parseDecimal(value);
-  if (length === undefined) throw new Http1Error(400, "Content-Length isn't one decimal number");
-  return length;
-}
-
-function refuseBothLengths(seen: FramingFields): void {
-  if (seen["content-length"] === undefined) return;
-  throw new Http1Error(400, "both Transfer-Encoding and Content-Length");
-}
-
-/** Exactly `chunked`: what else ends in it is unknown here, the rest can't be framed. */
-function requestCoding(codings: string): BodyLength {
-  const lower = codings.toLowerCase();
-  if (lower === "chunked") return CHUNKED;
-  const list = listItems(lower);
-  const known = list.pop() === "chunked" && list.length > 0 && !list.includes("chunked") &&
-    list.every((coding) => coding !== "identity" && tokenEnd(coding, 0) > 0);
-  throw new Http1Error(known ? 501 : 400, "Transfer-Encoding other than chunked");
+  const other = /^HTTP\/\d\.\d$/.test(text);
+  throw new Http1Error(other ? 505 : 400, "the request's HTTP version isn't 1.0 or 1.1");
 }
 
 /**
  * RFC 9112 section 3.2: origin-form, absolute-form (whose authority wins over Host, 3.2.2) and
  * asterisk-form. There is no tunnel to ask for here, so CONNECT is not implemented.
  */
-function parseTarget(
-  method: string,
-  target: string,
-  host: string,
-): { target: string; authority: string } {
+function parseTarget(method: string, target: string, host: string): Target {
   if (method === "CONNECT") throw new Http1Error(501, "CONNECT isn't implemented");
   if (target.charCodeAt(0) === SLASH) return { target, authority: host };
   if (target === "*" && method === "OPTIONS") return { target, authority: host };
@@ -165,11 +115,9 @@ function parseTarget(
   return { target: path, authority };
 }
 
-/**
- * Reads `status-line CRLF *( field-line CRLF )` of the answer to a `method` request; throws
- * Http1Error. Both lengths, an unknown coding or differing lengths are faults in the
- * framing: whoever believes the other one is desynchronised (RFC 9112 sections 6.3 and 11.2).
- */
+type Target = Pick<RequestHead, "target" | "authority">;
+
+/** Reads `status-line CRLF *( field-line CRLF )`, the answer to `method`; throws Http1Error. */
 export function parseResponseHead(text: string, method: string, maxFields: number): ResponseHead {
   const lineEnd = text.indexOf("\r\n");
   const digit = text.startsWith("HTTP/1.") ? text.charCodeAt(7) - DIGIT_0 : -1;
@@ -183,7 +131,7 @@ export function parseResponseHead(text: string, method: string, maxFields: numbe
   const minor = digit === 0 ? 0 : 1;
   const fields = parseFields(text, lineEnd + 2, maxFields);
   const seen = framingFields(fields);
-  let length = responseLength(seen, minor);
+  let length = bodyLength(seen, minor, UNTIL_CLOSE);
   const bodiless = method === "HEAD" || status < 200 || status === 204 || status === 304;
   const delimited = bodiless || length !== UNTIL_CLOSE;
   const { keepAlive, connection, upgrade } = connectionState(seen, minor, delimited);
@@ -192,12 +140,24 @@ export function parseResponseHead(text: string, method: string, maxFields: numbe
   return { status, reason, minor, fields, length, keepAlive, connection, upgrade };
 }
 
-function responseLength(seen: FramingFields, minor: number): BodyLength {
-  const codings = seen["transfer-encoding"], length = seen["content-length"];
-  if (codings === undefined) return length === undefined ? UNTIL_CLOSE : contentLength(length);
-  refuseBothLengths(seen);
-  if (minor === 1 && codings.toLowerCase() === "chunked") return CHUNKED;
-  throw new Http1Error(400, "Transfer-Encoding other than chunked");
+/**
+ * RFC 9112 section 6.3; `otherwise` where no field says it. Both lengths, differing ones, or an
+ * unknown coding: whoever believes the other one is desynchronised (section 11.2).
+ */
+function bodyLength(seen: FramingFields, minor: number, otherwise: BodyLength): BodyLength {
+  const codings = seen["transfer-encoding"], size = seen["content-length"];
+  if (codings === undefined) {
+    const length = size === undefined ? otherwise : parseDecimal(size);
+    if (length !== undefined) return length;
+    throw new Http1Error(400, "Content-Length isn't one decimal number");
+  }
+  if (minor === 0) throw new Http1Error(400, "Transfer-Encoding in an HTTP/1.0 message");
+  if (size !== undefined) throw new Http1Error(400, "both Transfer-Encoding and Content-Length");
+  if (codings.toLowerCase() === "chunked") return CHUNKED;
+  const list = listItems(codings);
+  // What else ends in it is unknown here (section 6.1), and the rest can't be framed.
+  const known = list.pop() === "chunked" && list.length > 0 && !list.includes("chunked");
+  throw new Http1Error(known ? 501 : 400, "Transfer-Encoding other than chunked");
 }
 
 /**
@@ -207,7 +167,7 @@ function responseLength(seen: FramingFields, minor: number): BodyLength {
 const FRAMING = ["host", "content-length", "transfer-encoding", "connection", "upgrade"] as const;
 type FramingFields = Partial<Record<(typeof FRAMING)[number], string>>;
 
-function framingFields(fields: readonly string[]): FramingFields {
+function framingFields(fields: FieldLines): FramingFields {
   const seen: FramingFields = {};
   for (let i = 0; i < fields.length; i += 2) {
     if (FRAMING_LENGTHS[fields[i].length] !== 1) continue;
@@ -220,11 +180,9 @@ function framingFields(fields: readonly string[]): FramingFields {
   return seen;
 }
 
-function connectionState(
-  seen: FramingFields,
-  minor: number,
-  delimited: boolean = true,
-): Pick<Head, "keepAlive" | "connection" | "upgrade"> {
+type Connection = Pick<Head, "keepAlive" | "connection" | "upgrade">;
+
+function connectionState(seen: FramingFields, minor: number, delimited: boolean): Connection {
   const connection = seen.connection === undefined ? NO_OPTIONS : listItems(seen.connection);
   if (connection.length > CONNECTION_LIMIT) {
     throw new Http1Error(431, `more than ${CONNECTION_LIMIT} Connection options`);
@@ -243,15 +201,7 @@ const NO_OPTIONS: readonly string[] = [];
 export function listItems(value: string): string[] {
   const lower = value.toLowerCase();
   if (!lower.includes(",")) return lower === "" ? [] : [lower];
-  return lower.split(",").map(trimBlanks).filter((item) => item !== "");
-}
-
-/** Without the OWS around it (RFC 9110 section 5.6.3); `trim` would take 0xA0 too. */
-function trimBlanks(value: string): string {
-  let start = 0, end = value.length;
-  while (isBlank(value.charCodeAt(start))) start++;
-  while (end > start && isBlank(value.charCodeAt(end - 1))) end--;
-  return value.slice(start, end);
+  return lower.split(",").map((item) => item.trim()).filter((item) => item !== "");
 }
 
 /**
@@ -282,33 +232,26 @@ export function parseFields(text: string, pos: number, maxFields: number): strin
 }
 
 /** The first value of a field, by its lower-case name. */
-export function fieldValue(fields: readonly string[], lower: string): string | undefined {
+export function fieldValue(fields: FieldLines, lower: string): string | undefined {
   for (let i = 0; i < fields.length; i += 2) {
-    if (fields[i].toLowerCase() === lower) return fields[i + 1];
+    const name = fields[i];
+    if (name.length === lower.length && name.toLowerCase() === lower) return fields[i + 1];
   }
   return undefined;
 }
 
 /** `request-line CRLF *( field-line CRLF ) CRLF` */
-export function formatRequestHead(
-  method: string,
-  target: string,
-  fields: readonly string[],
-): string {
+export function formatRequestHead(method: string, target: string, fields: FieldLines): string {
   return `${method} ${target} HTTP/1.1\r\n${formatFields(fields)}\r\n`;
 }
 
 /** `status-line CRLF *( field-line CRLF ) CRLF` */
-export function formatResponseHead(
-  status: number,
-  reason: string,
-  fields: readonly string[],
-): string {
+export function formatResponseHead(status: number, reason: string, fields: FieldLines): string {
   return `HTTP/1.1 ${status} ${reason}\r\n${formatFields(fields)}\r\n`;
 }
 
 /** `*( field-line CRLF )`; names and values must be such as parseFields lets through. */
-export function formatFields(fields: readonly string[]): string {
+function formatFields(fields: FieldLines): string {
   let text = "";
   for (let i = 0; i < fields.length; i += 2) text += fields[i] + ": " + fields[i + 1] + "\r\n";
   return text;
@@ -320,7 +263,7 @@ export function formatChunkSize(size: number): string {
 }
 
 /** `last-chunk trailer-section CRLF` */
-export function formatLastChunk(trailers: readonly string[]): string {
+export function formatLastChunk(trailers: FieldLines): string {
   return trailers.length === 0 ? "0\r\n\r\n" : `0\r\n${formatFields(trailers)}\r\n`;
 }
 

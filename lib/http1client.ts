@@ -204,8 +204,8 @@ export class ClientConnection {
   /** The answer is complete: free for the next request, unless something of this one is left. */
   #finish(handler: ResponseHandler): void {
     this.#handler = undefined;
-    const reusable = this.#requestDone && this.#keepAlive && !this.#reader.hasInput && !this.#ended;
-    if (!reusable) this.#socket.destroy();
+    const left = !this.#requestDone || this.#reader.buffered > 0;
+    if (left || !this.#keepAlive || this.#ended) this.#socket.destroy();
     else this.#onFree(this);
     handler.onResponseEnd(this.#reader.trailers);
   }

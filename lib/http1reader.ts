@@ -37,10 +37,8 @@ const CHUNK_EXT = new RegExp(
 );
 
 /** What a body's reader found next. */
-export const MORE = 0;
-export const DATA = 1;
-export const END = 2;
-export type BodyEvent = typeof MORE | typeof DATA | typeof END;
+export const MORE = 0, DATA = 1, END = 2;
+type BodyEvent = typeof MORE | typeof DATA | typeof END;
 
 /**
  * The places in a chunked body (RFC 9112 section 7.1):
@@ -94,12 +92,7 @@ export class MessageReader {
     }
   }
 
-  /** Whether bytes are waiting that no message has claimed, part of a head included. */
-  get hasInput(): boolean {
-    return this.buffered > 0;
-  }
-
-  /** Bytes that wait. */
+  /** Bytes that wait, part of a head included. */
   get buffered(): number {
     return this.#chunk.length - this.#pos + this.#queueLength + this.#partialLength;
   }
@@ -275,16 +268,14 @@ export class MessageReader {
   }
 
   #tooLong(bytes: Buffer, limit: number): Http1Error {
-    if (this.#length === CHUNKED) {
-      if (this.#place === DATA_CRLF) {
-        return new Http1Error(400, "a chunk is longer than its size says");
-      }
-      if (this.#place === SIZE) return new Http1Error(400, `a chunk line is over ${limit} bytes`);
-      return new Http1Error(431, `the trailers are over ${this.#limits.bytes} bytes`);
+    if (this.#length !== CHUNKED) {
+      // A target longer than the server wants to read has a status of its own (RFC 9112 section 3).
+      const [status, what] = bytes.indexOf(CR) < 0 ? [414, "first line"] : [431, "head"];
+      return new Http1Error(status, `the ${what} is over ${limit} bytes`);
     }
-    // A target longer than the server wants to read has a status of its own (RFC 9112 section 3).
-    if (bytes.indexOf(CR) < 0) return new Http1Error(414, `the first line is over ${limit} bytes`);
-    return new Http1Error(431, `the head is over ${limit} bytes`);
+    if (this.#place === DATA_CRLF) return new Http1Error(400, "a chunk is longer than it says");
+    if (this.#place === SIZE) return new Http1Error(400, `a chunk line is over ${limit} bytes`);
+    return new Http1Error(431, `the trailers are over ${this.#limits.bytes} bytes`);
   }
 }
 

@@ -25,15 +25,11 @@ import {
 import { DATA, END, MessageReader } from "./http1reader.ts";
 import { destroyWhenWritten } from "./runtime.ts";
 
-/** In milliseconds. */
-export interface ServerTimeouts {
-  /** From a head's first byte, or a connection's beginning, to the head's last byte. */
-  readonly head: number;
-  /** Without a request. */
-  readonly idle: number;
-  /** A client that owes a part of a body, or that doesn't take what was sent. */
-  readonly stall: number;
-}
+/**
+ * In milliseconds. `head`: from a head's first byte, or a connection's beginning, to its last byte;
+ * `idle`: without a request; `stall`: a client that owes a body, or doesn't take what was sent.
+ */
+export type ServerTimeouts = Readonly<Record<"head" | "idle" | "stall", number>>;
 
 export interface ServerOptions {
   readonly clock: Clock;
@@ -81,7 +77,6 @@ export class ServerConnection implements Downstream, Expiring {
   #keepAlive = true;
   #chunked = false;
   #started = false;
-  #answered = false;
   /** It said `Expect`, and has neither been told to go on nor begun with its body. */
   #expects = false;
   #halfEnded = false;
@@ -105,7 +100,7 @@ export class ServerConnection implements Downstream, Expiring {
   drain(): void {
     this.#draining = true;
     this.#keepAlive = false;
-    if (this.#state === HEAD && !this.#reader.hasInput) this.#close();
+    if (this.#state === HEAD && this.#reader.buffered === 0) this.#close();
   }
 
   destroy(): void {
@@ -133,7 +128,6 @@ export class ServerConnection implements Downstream, Expiring {
     this.#await();
   }
 
-  /** Reads on unless enough waits already: for an answer, or for the client to take answers. */
   #readOn(): void {
     const stop = this.#paused || this.#isFull;
     if (stop === this.#socket.isPaused()) return;
@@ -141,17 +135,17 @@ export class ServerConnection implements Downstream, Expiring {
     else this.#socket.resume();
   }
 
+  /** Enough waits already: for an answer, or for the client to take answers. */
   get #isFull(): boolean {
-    const waits = this.#state === ANSWER ||
-      (this.#state === HEAD && this.#socket.writableNeedDrain);
-    return waits && this.#reader.buffered > PIPELINE_LIMIT;
+    if (this.#reader.buffered <= PIPELINE_LIMIT) return false;
+    return this.#state === ANSWER || (this.#state === HEAD && this.#socket.writableNeedDrain);
   }
 
   /** What has to happen next; `nothing` if that is the answer, which may take for ever. */
   #waitsFor(): Wait {
     if (this.#state === TUNNEL) return "nothing";
     if (this.#socket.writableNeedDrain || this.#isFull) return "reading";
-    if (this.#state === HEAD) return this.#reader.hasInput ? "head" : "idle";
+    if (this.#state === HEAD) return this.#reader.buffered > 0 ? "head" : "idle";
     if (this.#state === ANSWER || this.#expects) return "nothing";
     return this.#paused ? "upstream" : "body";
   }
@@ -192,15 +186,14 @@ export class ServerConnection implements Downstream, Expiring {
     this.#method = head.method;
     this.#minor = head.minor;
     this.#keepAlive = head.keepAlive && !this.#draining;
-    this.#started = this.#answered = false;
+    this.#started = false;
     this.#reader.startBody(head.length);
     this.#state = head.length === 0 ? ANSWER : BODY;
     // A client that waits for a 100 owes nothing, and the upstream may take its time.
     this.#expects = head.length !== 0 && fieldValue(head.fields, "expect") !== undefined;
     this.#wait = "nothing";
     this.deadline = 0;
-    const handler = this.#options.handle(head, this);
-    if (!this.#answered) this.#handler = handler;
+    this.#handler = this.#options.handle(head, this);
     return true;
   }
 
@@ -211,7 +204,7 @@ export class ServerConnection implements Downstream, Expiring {
     this.#handler = undefined;
     if (this.#state === CLOSING) return;
     if (this.#started) return this.abort();
-    if (this.#state === ANSWER) this.#state = BODY; // so that it closes
+    this.#keepAlive = false;
     const status = error instanceof Http1Error ? error.status : 500;
     answer(this, { method: this.#method }, status, status === 500 ? UNABLE : error.message);
   }
@@ -247,11 +240,9 @@ export class ServerConnection implements Downstream, Expiring {
   }
 
   write(chunk: Buffer): void {
-    if (this.#chunked && this.#state !== TUNNEL) {
-      this.#gather(formatChunkSize(chunk.length));
-      this.#gather(chunk);
-      this.#gather("\r\n");
-    } else this.#gather(chunk);
+    if (this.#chunked) this.#gather(formatChunkSize(chunk.length));
+    this.#gather(chunk);
+    if (this.#chunked) this.#gather("\r\n");
   }
 
   end(trailers: readonly string[]): void {
@@ -261,7 +252,6 @@ export class ServerConnection implements Downstream, Expiring {
       return this.#endHalf();
     }
     if (this.#chunked) this.#gather(formatLastChunk(trailers));
-    this.#answered = true;
     this.#started = this.#chunked = false;
     this.#method = "";
     this.#handler = undefined;
@@ -361,8 +351,9 @@ export class ServerConnection implements Downstream, Expiring {
 
   onDeadline(): void {
     const wait = this.#wait;
+    const silent = wait === "head" && this.#reader.buffered === 0; // since it was opened
     if (this.#state === CLOSING || wait === "reading") this.#socket.destroy();
-    else if (wait === "idle" || (wait === "head" && !this.#reader.hasInput)) this.#close();
+    else if (wait === "idle" || silent) this.#close();
     else if (wait === "upstream") {
       this.#refuse(new Http1Error(504, "The upstream didn't take the request in time."));
     } else this.#refuse(new Http1Error(408, "The request didn't arrive in time."));

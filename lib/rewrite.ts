@@ -6,6 +6,7 @@
 import type { Client } from "./exchange.ts";
 import {
   CHUNKED,
+  type FieldLines,
   fieldValue,
   lengths,
   listItems,
@@ -15,25 +16,20 @@ import {
 import { parseDecimal } from "./number.ts";
 import type { HeaderRule } from "./routes.ts";
 
-/** What happens to a field of a request, by lower-case name; others pass unless Connection says. */
-const DROP = 1, KEEP = 2, HOST = 3, FORWARDED_FOR = 4, FORWARDED_HOST = 5, FORWARDED_PROTO = 6;
-const DATE = 7, FORWARDS = 8;
+/** What happens to a field, by its lower-case name; others pass unless Connection says. */
+const DROP = 1, KEEP = 2, HOST = 3, FORWARDED_FOR = 4, FORWARDS = 5, DATE = 6;
 
 /** RFC 9110 sections 7.6.1 and 11.7, and what came before it; `Trailer` stays, as trailers do. */
-const HOP_BY_HOP = table(
-  DROP,
+const HOP_BY_HOP = dropped(
   "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te " +
     "transfer-encoding upgrade",
 );
 
 /** Who the client is: an upstream believes these, so a client must not be able to say them. */
-const IDENTITY = table(
-  DROP,
-  "forwarded x-real-ip true-client-ip tailscale-user-login tailscale-user-name " +
-    "tailscale-user-profile-pic",
-).set("x-forwarded-for", FORWARDED_FOR)
-  .set("x-forwarded-host", FORWARDED_HOST)
-  .set("x-forwarded-proto", FORWARDED_PROTO);
+const IDENTITY = dropped(
+  "forwarded x-real-ip true-client-ip x-forwarded-host x-forwarded-proto tailscale-user-login " +
+    "tailscale-user-name tailscale-user-profile-pic",
+).set("x-forwarded-for", FORWARDED_FOR);
 
 /** A length is the message's own, whatever Connection says of it. */
 const REQUEST_FIELDS = new Map([...HOP_BY_HOP, ...IDENTITY])
@@ -41,12 +37,8 @@ const REQUEST_FIELDS = new Map([...HOP_BY_HOP, ...IDENTITY])
 const RESPONSE_FIELDS = new Map(HOP_BY_HOP).set("content-length", KEEP).set("date", DATE);
 
 /** A trailer must not frame, route or authenticate (RFC 9110 section 6.5.1), nor say who it is. */
-const NOT_IN_TRAILERS = table(
-  DROP,
-  [...REQUEST_FIELDS.keys(), "authorization content-encoding content-range content-type"].join(
-    " ",
-  ) +
-    " cookie expect set-cookie trailer",
+const NOT_IN_TRAILERS = dropped(
+  "authorization content-encoding content-range content-type cookie expect set-cookie trailer",
 );
 
 const REQUEST_LENGTHS = lengths([...REQUEST_FIELDS.keys()]);
@@ -54,28 +46,22 @@ const RESPONSE_LENGTHS = lengths([...RESPONSE_FIELDS.keys()]);
 
 /** The fields of a request as the upstream gets them. */
 export function upstreamFields(head: RequestHead, client: Client): string[] {
-  const { fields, connection } = head;
+  const { fields, connection, authority } = head;
   const out: string[] = [];
-  let forwardedFor = "", forwardedHost = "", forwardedProto = "";
+  let forwardedFor = "";
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i], value = fields[i + 1];
     switch (requestAction(name, connection)) {
       case DROP:
         break;
       case HOST:
-        out.push(name, head.authority);
+        out.push(name, authority);
         break;
       case FORWARDED_FOR:
         forwardedFor += value + ", ";
         break;
-      case FORWARDED_HOST:
-        forwardedHost ||= value;
-        break;
-      case FORWARDED_PROTO:
-        forwardedProto ||= value;
-        break;
-      case FORWARDS: // RFC 9110 section 7.6.2: of these two methods it counts the proxies
-        out.push(name, /^(?:OPTIONS|TRACE)$/.test(head.method) ? oneLess(value) : value);
+      case FORWARDS:
+        out.push(name, forwardsLeft(head.method, value));
         break;
       default:
         out.push(name, value);
@@ -83,16 +69,18 @@ export function upstreamFields(head: RequestHead, client: Client): string[] {
   }
   const { trusted, address } = client;
   out.push("X-Forwarded-For", trusted ? forwardedFor + address : address);
-  out.push("X-Forwarded-Host", trusted && forwardedHost || head.authority);
-  out.push("X-Forwarded-Proto", trusted && forwardedProto || client.scheme);
+  out.push("X-Forwarded-Host", trusted && fieldValue(fields, "x-forwarded-host") || authority);
+  const proto = trusted && fieldValue(fields, "x-forwarded-proto") || client.scheme;
+  out.push("X-Forwarded-Proto", proto);
   if (head.length === CHUNKED) out.push("Transfer-Encoding", "chunked");
   pushConnectionFields(head, out);
   return out;
 }
 
-function oneLess(value: string): string {
-  const number = parseDecimal(value);
-  return number === undefined || number === 0 ? value : `${number - 1}`;
+/** RFC 9110 section 7.6.2: of these two methods it counts the proxies; 0 has been answered. */
+function forwardsLeft(method: string, value: string): string {
+  const left = method === "OPTIONS" || method === "TRACE" ? parseDecimal(value) : undefined;
+  return left ? `${left - 1}` : value;
 }
 
 function requestAction(name: string, connection: readonly string[]): number | undefined {
@@ -148,9 +136,10 @@ export function clientFields(
 }
 
 /** Trailer fields that may pass. */
-export function trailerFields(trailers: readonly string[]): readonly string[] {
+export function trailerFields(trailers: FieldLines): FieldLines {
   if (trailers.length === 0) return trailers;
-  return withoutFields(trailers, (name) => NOT_IN_TRAILERS.has(name.replaceAll("_", "-")));
+  const mayNot = (name: string) => REQUEST_FIELDS.has(name) || NOT_IN_TRAILERS.has(name);
+  return withoutFields(trailers, (lower) => mayNot(lower.replaceAll("_", "-")));
 }
 
 /** Applies header rules in their order; `default` takes an empty value for an absent one. */
@@ -165,7 +154,7 @@ export function applyRules(fields: string[], rules: readonly HeaderRule[]): stri
   return fields;
 }
 
-function withoutFields(fields: readonly string[], drop: (lower: string) => boolean): string[] {
+function withoutFields(fields: FieldLines, drop: (lower: string) => boolean): string[] {
   const out: string[] = [];
   for (let i = 0; i < fields.length; i += 2) {
     if (!drop(fields[i].toLowerCase())) out.push(fields[i], fields[i + 1]);
@@ -173,7 +162,6 @@ function withoutFields(fields: readonly string[], drop: (lower: string) => boole
   return out;
 }
 
-/** The same action for each of the names. */
-function table(action: number, names: string): Map<string, number> {
-  return new Map(names.split(" ").map((name) => [name, action]));
+function dropped(names: string): Map<string, number> {
+  return new Map(names.split(" ").map((name) => [name, DROP]));
 }

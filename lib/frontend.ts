@@ -25,22 +25,20 @@ import {
   readClientHello,
   UNRECOGNIZED_NAME,
 } from "./clienthello.ts";
-import type { Clock, Expiring } from "./clock.ts";
+import type { Expiring } from "./clock.ts";
 import { answer, redirect } from "./answer.ts";
 import type { Client, Handle } from "./exchange.ts";
-import { type HeadLimits, Http1Error } from "./http1.ts";
+import { Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
 import type { Fields, Logger } from "./log.ts";
 import { pauseBelow, stapling } from "./runtime.ts";
 
-export interface FrontendOptions {
+export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" | "handle"> {
   readonly httpPort: number;
   readonly httpsPort: number;
   /** The port that clients reach HTTPS on. */
   readonly redirectPort: number;
-  readonly clock: Clock;
   readonly log: Logger;
-  readonly limits: HeadLimits;
   /** Both ports together. */
   readonly maxConnections: number;
   /** In milliseconds; `handshake` from the connection to the end of the handshake. */
@@ -50,7 +48,6 @@ export interface FrontendOptions {
   readonly certificateFor: (serverName: string | undefined) => ServedCertificate | undefined;
   /** What a CA asks for comes before every other rule. */
   readonly challenges: ChallengeAnswers;
-  readonly handle: Handle;
 }
 
 /** In the order of the server's preference (RFC 7301). */
@@ -66,39 +63,52 @@ const PLAIN_TEXT = "This port speaks HTTPS, but the request came as plain HTTP.\
 const PLAIN_TEXT_ANSWER = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n" +
   `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`;
 
-interface Connection {
-  drain(): void;
-  destroy(): void;
-}
+type Connection = Handshake | ServerConnection;
+
+/** What the way to a connection shows of its client. */
+type Peer = Omit<Client, "trusted" | "judged">;
 
 export class Frontend {
   readonly #options: FrontendOptions;
-  readonly #buffers = new BufferPool();
   readonly #connections = new Set<Connection>();
   readonly #servers: net.Server[] = [];
   #onEmpty: (() => void) | undefined;
   #draining = false;
   #quietUntil = 0;
-
   readonly #proxying: ServerOptions;
   readonly #redirecting: ServerOptions;
 
   constructor(options: FrontendOptions) {
     this.#options = options;
-    const { challenges, handle, redirectPort } = options;
-    this.#proxying = this.#serverOptions(challenges.before(handle));
-    this.#redirecting = this.#serverOptions(challenges.before(redirectToHttps(redirectPort)));
+    const { challenges, log } = options;
+    const shared: Omit<ServerOptions, "handle"> = {
+      ...options,
+      buffers: new BufferPool(),
+      onClientError: (client, error) => {
+        const say = error instanceof Http1Error || "code" in error ? log.debug : log.error;
+        say("client error", { client: client.address, error });
+      },
+      onClose: (connection) => this.#remove(connection),
+    };
+    const redirecting = challenges.before(redirectToHttps(options.redirectPort));
+    this.#proxying = { ...shared, handle: challenges.before(options.handle) };
+    this.#redirecting = { ...shared, handle: redirecting };
   }
 
   /** Opens both ports; rejects if one can't be opened. */
   async listen(): Promise<void> {
     const { httpPort, httpsPort } = this.#options;
-    await this.#open("https", httpsPort, (socket) => this.#acceptTls(socket));
-    await this.#open(
-      "http",
-      httpPort,
-      (socket) => this.#serve(socket, this.#client(socket, "http"), this.#redirecting),
-    );
+    await this.#open("https", httpsPort, (socket) => {
+      const onSecure: OnSecure = (secure, peer) => this.#serve(secure, peer, this.#proxying);
+      const onEnd = () => this.#remove(handshake);
+      const handshake = new Handshake(socket, this.#options, onSecure, onEnd);
+      this.#connections.add(handshake);
+    });
+    await this.#open("http", httpPort, (socket) => {
+      const address = canonicalAddress(socket.remoteAddress ?? "");
+      const peer: Peer = { address, scheme: "http", serverName: undefined, certificateNames: [] };
+      this.#serve(socket, peer, this.#redirecting);
+    });
   }
 
   /** Stops accepting, lets what is in flight end for up to `timeout` milliseconds, then cuts it. */
@@ -146,47 +156,11 @@ export class Frontend {
     this.#options.log.warn(message, fields);
   }
 
-  #acceptTls(socket: net.Socket): void {
-    const onSecure = (
-      secure: net.Socket,
-      serverName: string | undefined,
-      names: readonly string[],
-    ) => this.#serve(secure, this.#client(socket, "https", serverName, names), this.#proxying);
-    const handshake = new Handshake(socket, this.#options, onSecure, () => this.#remove(handshake));
-    this.#connections.add(handshake);
-  }
-
-  #client(
-    socket: net.Socket,
-    scheme: "http" | "https",
-    serverName?: string,
-    certificateNames: readonly string[] = [],
-  ): Client {
-    const address = canonicalAddress(socket.remoteAddress ?? "");
-    const trusted = this.#options.trusted.has(address);
-    return { address, trusted, scheme, serverName, certificateNames, judged: undefined };
-  }
-
-  #serve(socket: net.Socket, client: Client, options: ServerOptions): void {
+  #serve(socket: net.Socket, peer: Peer, options: ServerOptions): void {
+    const client = { ...peer, trusted: this.#options.trusted.has(peer.address), judged: undefined };
     const connection = new ServerConnection(socket, client, options);
     this.#connections.add(connection);
     if (this.#draining) connection.drain();
-  }
-
-  #serverOptions(handle: Handle): ServerOptions {
-    const { clock, limits, timeouts, log } = this.#options;
-    return {
-      clock,
-      buffers: this.#buffers,
-      limits,
-      timeouts,
-      handle,
-      onClientError: (client, error) => {
-        const say = error instanceof Http1Error || "code" in error ? log.debug : log.error;
-        say("client error", { client: client.address, error });
-      },
-      onClose: (connection) => this.#remove(connection),
-    };
   }
 
   #remove(connection: Connection): void {
@@ -206,14 +180,10 @@ function redirectToHttps(port: number): Handle {
   };
 }
 
-type OnSecure = (
-  secure: tls.TLSSocket,
-  serverName: string | undefined,
-  certificateNames: readonly string[],
-) => void;
+type OnSecure = (secure: net.Socket, peer: Peer) => void;
 
 /** A connection from its first byte to the end of the TLS handshake. */
-class Handshake implements Connection, Expiring {
+class Handshake implements Expiring {
   deadline: number;
   readonly #socket: net.Socket;
   readonly #options: FrontendOptions;
@@ -227,12 +197,7 @@ class Handshake implements Connection, Expiring {
   readonly #onData = (chunk: Buffer): void => this.#read(chunk);
 
   /** `onEnd` is called when the handshake is over, well or not. */
-  constructor(
-    socket: net.Socket,
-    options: FrontendOptions,
-    onSecure: OnSecure,
-    onEnd: () => void,
-  ) {
+  constructor(socket: net.Socket, options: FrontendOptions, onSecure: OnSecure, onEnd: () => void) {
     this.#socket = socket;
     this.#options = options;
     this.#onSecure = onSecure;
@@ -289,20 +254,15 @@ class Handshake implements Connection, Expiring {
     if (certificate === undefined) {
       return this.#refuse("name not served", fatalAlert(UNRECOGNIZED_NAME), serverName ?? "none");
     }
-    const { alpn: protocols = ALPN_PROTOCOLS } = certificate;
+    const protocols = certificate.alpn ?? ALPN_PROTOCOLS;
     if (alpn.length > 0 && !alpn.some((protocol) => protocols.includes(protocol))) {
       const alert = fatalAlert(NO_APPLICATION_PROTOCOL);
       return this.#refuse("no common protocol", alert, serverName);
     }
-    this.#startTls(certificate, protocols, hello, bytes);
+    this.#startTls(certificate, hello, bytes);
   }
 
-  #startTls(
-    certificate: ServedCertificate,
-    protocols: readonly string[],
-    hello: ClientHello,
-    bytes: Buffer,
-  ): void {
+  #startTls(certificate: ServedCertificate, hello: ClientHello, bytes: Buffer): void {
     const socket = this.#socket;
     socket.off("data", this.#onData);
     socket.removeAllListeners("end");
@@ -312,7 +272,7 @@ class Handshake implements Connection, Expiring {
     const secure = new tls.TLSSocket(socket, {
       isServer: true,
       secureContext: certificate.context,
-      ALPNProtocols: [...protocols],
+      ALPNProtocols: [...certificate.alpn ?? ALPN_PROTOCOLS],
       ...stapling(certificate),
     });
     const onFailed = (error?: Error) => {
@@ -328,7 +288,9 @@ class Handshake implements Connection, Expiring {
         return void secure.resume().end();
       }
       pauseBelow(secure, socket);
-      this.#onSecure(secure, hello.serverName, certificate.names);
+      const { serverName } = hello;
+      const [address, certificateNames] = [this.#client, certificate.names];
+      this.#onSecure(secure, { address, scheme: "https", serverName, certificateNames });
     });
   }
 

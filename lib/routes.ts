@@ -10,8 +10,7 @@
  *
  * A line is one directive, its words separated by any spaces and tabs; directives and header
  * operations in any case. All problems are reported, each with its line, and a file with a problem
- * gives no table at all. Names get their one spelling here (lower case, A-labels), and what comes
- * out is frozen: it is shared, and swapped as a whole.
+ * gives no table at all. Names get their one spelling here (lower case, A-labels).
  */
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
@@ -23,10 +22,9 @@ import { parseDecimal } from "./number.ts";
 const MAX_FILE = 16 * 1024 * 1024;
 /** UTF-16 units of a line; some 2,500 names. */
 const MAX_LINE = 64 * 1024;
-/** Problems that are reported; of the others only the number is. */
-const MAX_REPORTED = 100;
 /** Problems after which the rest isn't read: it is no route file, and others wait for the CPU. */
-const MAX_PROBLEMS = 10_000;
+const MAX_PROBLEMS = 100;
+const TOO_MANY = `over ${MAX_PROBLEMS} problems: expected a route file; the rest isn't reported`;
 /** Characters of a value that a message quotes. */
 const MAX_QUOTED = 80;
 
@@ -38,7 +36,6 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 const TARGET = /^(?:\/[!"$-~]*)?$/;
 
 const HEADER_OPERATIONS = ["add", "replace", "default", "delete"] as const;
-export type HeaderOperation = (typeof HEADER_OPERATIONS)[number];
 
 /** Fields of framing (RFC 9112 6) and of one connection (RFC 9110 7.6.1). */
 const CONNECTION_FIELDS: readonly string[] =
@@ -65,14 +62,14 @@ export type Upstream = { readonly host: string; readonly port: number; readonly 
 
 /** `key` is `name` in lower case; `value` has one character a byte, as heads do; "" for delete. */
 export interface HeaderRule {
-  readonly operation: HeaderOperation;
+  readonly operation: (typeof HEADER_OPERATIONS)[number];
   readonly name: string;
   readonly key: string;
   readonly value: string;
 }
 
 /** `status` is 400 to 599; `target` is `/path?query`, undefined for that of the request. */
-export interface ErrorMapping {
+interface ErrorMapping {
   readonly status: number;
   readonly upstream: Upstream;
   readonly target: string | undefined;
@@ -112,10 +109,9 @@ export class RouteTable {
 
   /** `names` has the route of each name, wildcards as they are written. */
   constructor(routes: readonly Route[], names: ReadonlyMap<string, Route>) {
-    this.routes = Object.freeze(routes);
+    this.routes = routes;
     this.fallback = routes.find((route) => route.fallback);
     this.#names = names;
-    Object.freeze(this);
   }
 
   /** The route of a lower-case name: by name, by its wildcard (RFC 9525 6.3), else the fallback. */
@@ -145,13 +141,9 @@ export function parseRoutes(text: string): RouteTable {
   const reader: Reader = { line: 1, problems: [], routes: [], names: new Map() };
   if (text.length <= MAX_FILE) readLines(reader, text);
   else report(reader, "file too long", "", `at most ${MAX_FILE} characters`);
+  if (reader.problems.length === 0) return new RouteTable(reader.routes, reader.names);
   // What is wrong with a whole route is found at its end and belongs to its first line.
-  const problems = reader.problems.sort((a, b) => a.line - b.line);
-  if (problems.length === 0) return new RouteTable(reader.routes.map(seal), reader.names);
-  const least = problems.length < MAX_PROBLEMS ? "" : "at least ";
-  const [next, ...others] = problems.splice(MAX_REPORTED);
-  if (next) problems.push({ line: next.line, message: `and ${least}${others.length + 1} more` });
-  throw new RouteError(Object.freeze(problems));
+  throw new RouteError(reader.problems.sort((a, b) => a.line - b.line));
 }
 
 /** The names of a route's certificate: the subject, then the alternative names. */
@@ -166,7 +158,7 @@ export function errorMapping(route: Route, status: number): ErrorMapping | undef
 
 function readLines(reader: Reader, text: string): void {
   let start = 0;
-  for (; start < text.length && reader.problems.length < MAX_PROBLEMS; reader.line++) {
+  for (; start < text.length && reader.problems.length <= MAX_PROBLEMS; reader.line++) {
     const newline = text.indexOf("\n", start);
     const end = newline < 0 ? text.length : newline;
     readLine(reader, text.slice(start, text[end - 1] === "\r" ? end - 1 : end));
@@ -228,7 +220,8 @@ function readDomains(reader: Reader, route: Draft, words: string[]): void {
 }
 
 function readSubject(reader: Reader, route: Draft, words: string[]): void {
-  for (const name of readNames(reader, "subject", words)) route.subject.push(name);
+  const names = readNames(reader, "subject", words);
+  route.subject = [...new Set([...route.subject, ...names])]; // asked for once each
 }
 
 /** The names in their one spelling, `*.` before a name allowed. Bad ones are reported, and stay. */
@@ -259,7 +252,7 @@ function parseUpstream(reader: Reader, what: string, text: string): Upstream {
   const isAddress = isIP(written) > 0 && !written.includes("%"); // a zone fits in no URL
   const host = toDomainName(written) ?? (isAddress ? written : "");
   if (!host) report(reader, `invalid ${what}`, text, "host:port or [IPv6]:port, port 1-65535");
-  return Object.freeze({ host, port, name: joinHostPort(host, port) });
+  return { host, port, name: joinHostPort(host, port) };
 }
 
 function readHeader(reader: Reader, route: Draft, words: string[], line: string): void {
@@ -279,7 +272,7 @@ function readHeader(reader: Reader, route: Draft, words: string[], line: string)
   }
   // A field value is bytes (RFC 9110 5.5): beyond ASCII those of the UTF-8 that the file is in.
   const bytes = /[^\0-\x7f]/.test(value) ? Buffer.from(value, "utf8").toString("latin1") : value;
-  route.headers.push(Object.freeze({ operation, name, key, value: bytes }));
+  route.headers.push({ operation, name, key, value: bytes });
 }
 
 function readOnError(reader: Reader, route: Draft, words: string[]): void {
@@ -291,7 +284,7 @@ function readOnError(reader: Reader, route: Draft, words: string[]): void {
   const path = place.slice(address.length);
   if (!TARGET.test(path)) report(reader, "target path must begin with a /", path, "ASCII, no #");
   const target = path.length > 1 ? path : undefined;
-  route.errors.push(Object.freeze({ status, upstream, target }));
+  route.errors.push({ status, upstream, target });
 }
 
 function readProvider(reader: Reader, route: Draft, words: string[]): void {
@@ -317,18 +310,13 @@ function readFallback(reader: Reader, route: Draft): void {
   route.fallback = true;
 }
 
-/** In place, for a draft has no other owner. A subject given twice is asked for once. */
-function seal(draft: Draft): Route {
-  if (draft.subject.length > 1) draft.subject = [...new Set(draft.subject)];
-  for (const value of Object.values(draft)) Object.freeze(value);
-  return Object.freeze(draft);
-}
-
 /** The value is quoted as in JSON and cut: it can neither end the line of a log nor fill it. */
 function report({ line, problems }: Reader, what: string, value: string, expected: string): void {
+  if (problems.length > MAX_PROBLEMS) return;
   const cut = value.length > MAX_QUOTED ? `${value.slice(0, MAX_QUOTED)}…` : value;
   const quoted = value === "" ? "" : ` ${JSON.stringify(cut)}`;
-  problems.push({ line, message: `${what}${quoted}: expected ${expected}` });
+  const message = `${what}${quoted}: expected ${expected}`;
+  problems.push({ line, message: problems.length < MAX_PROBLEMS ? message : TOO_MANY });
 }
 
 /** The candidate that was likely meant, or all of them. */

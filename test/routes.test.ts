@@ -89,7 +89,7 @@ test("parseRoutes() reports every problem of a file by its line", () => {
 test("parseRoutes() says of every problem what was expected", () => {
   for (const { name, input } of vectors.problems) {
     for (const { line, message } of problemsOf(input)) {
-      assert.match(message, /^and (at least )?\d+ more$|: expected \S/, `${name}, line ${line}`);
+      assert.match(message, /: expected \S/, `${name}, line ${line}`);
       assert.ok(message.length < 300 && !/[\0-\x1f\x7f]/.test(message), `${name}, line ${line}`);
     }
   }
@@ -149,17 +149,6 @@ test("errorMapping() is the first of the status", () => {
     });
     return Object.fromEntries(entries);
   });
-});
-
-test("parseRoutes() gives a table that can't be changed", () => {
-  const input = "route a b\nupstream c\nsubject d\nheader add e f\non_error 500 g\nfallback";
-  const table = parseRoutes(input);
-  const [route] = table.routes;
-  const { domains, subject, upstreams, headers, errors } = route!;
-  const lists = [domains, subject, upstreams, headers, errors];
-  for (const value of [table, table.routes, route, ...lists, upstreams[0], headers[0], errors[0]]) {
-    assert.ok(Object.isFrozen(value), JSON.stringify(value));
-  }
 });
 
 test("parseRoutes() reads 10,000 routes and finds each", () => {

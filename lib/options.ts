@@ -3,9 +3,10 @@
  * needs log.ts (to quote), nearest.ts, number.ts, size.ts and time.ts.
  *
  * Arguments are read as Go's flag package reads them: `-x` and `--x`, `-x=v` and `-x v`; a boolean
- * never takes the next argument, a list takes all up to the next flag; `--` ends the flags; the last of a repeated flag wins. A flag
- * beats its variable, which beats the default. A variable that is set but empty is the empty text,
- * which no number, boolean, duration or size accepts. Refused: arguments that aren't flags.
+ * never takes the next argument, a list takes all up to the next flag; `--` ends the flags; the
+ * last of a repeated flag wins. A flag beats its variable, which beats the default. A variable that
+ * is set but empty is the empty text, which no number, boolean, duration or size accepts. Refused:
+ * arguments that aren't flags.
  */
 import { quote } from "./log.ts";
 import { nearest } from "./nearest.ts";
@@ -16,31 +17,25 @@ import { formatDuration, parseDuration } from "./time.ts";
 /** Characters of a refused value that its error shows. */
 const MAX_QUOTED = 60;
 
-/** Column of `--help` in which an option's text starts. */
-const INDENT = 6;
+/** What a line of `--help` takes of an option's text: 80 columns less an indent of 6. */
+const HELP_LINE = /(.{1,74}|\S+)(?: +|$)/g;
 
 /** What each kind expects, how it is read, and for numbers, which have a range, how it is told. */
 const KINDS: Readonly<Record<Option["kind"], Kind>> = {
   string: { expected: "text", parse: (text) => text },
   list: { expected: "words", parse: (text) => text.split(/[ \t\r\n]+/).filter((w) => w !== "") },
   choice: { expected: "one of ", parse: parseChoice },
-  boolean: { expected: "true or false", parse: (text) => BOOLEANS.get(text.toLowerCase()) },
+  boolean: { expected: "true or false", parse: parseBoolean },
   integer: { expected: "a whole number", parse: parseInteger, format: String },
   duration: { expected: "a duration like 1m30s", parse: parseDuration, format: formatDuration },
   size: { expected: "a size like 65536 or 64KiB", parse: parseSize, format: formatSize },
 };
 
-/** Go's strconv.ParseBool, but in any letter case. */
-const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
-  ...["1", "t", "true"].map((text) => [text, true] as const),
-  ...["0", "f", "false"].map((text) => [text, false] as const),
-]);
-
 /** A row of the table. */
 export interface Option {
   /** As a flag, without dashes: `http-port`, `log.level`. */
   readonly name: string;
-  /** Its variable where that isn't variableName(name, prefix); empty for none. */
+  /** Its variable where that isn't the name in capitals, `LOG_LEVEL`; empty for none. */
   readonly variable?: string;
   /** Heading in `--help` and the README. */
   readonly group: string;
@@ -61,14 +56,12 @@ export interface Option {
 /** Something given can't be used: the message is one line for whoever typed it. */
 export class OptionError extends Error {}
 
-/** Accessors by kind; they throw a TypeError for a name or kind that isn't in the table. */
+/** By kind: durations in ms, sizes in bytes; a TypeError for a name that isn't in the table. */
 export interface Options {
   string(name: string): string;
   integer(name: string): number;
   boolean(name: string): boolean;
-  /** Milliseconds. */
   duration(name: string): number;
-  /** Bytes. */
   size(name: string): number;
   choice(name: string): string;
   list(name: string): string[];
@@ -77,6 +70,7 @@ export interface Options {
 }
 
 type Table = readonly Option[];
+type Environment = Readonly<Record<string, string | undefined>>;
 type Value = string | number | boolean | string[];
 type Given = Map<string, Value>;
 interface Kind {
@@ -86,20 +80,15 @@ interface Kind {
 }
 
 /**
- * `argv` comes without the program's name; `prefix` stands before every variable's name. Throws
- * OptionError for the first thing given that can't be used, TypeError for a default that can't.
+ * `argv` comes without the program's name. Throws OptionError for the first thing given that can't
+ * be used, TypeError for a default that can't.
  */
-export function parseOptions(
-  table: Table,
-  argv: readonly string[],
-  env: Readonly<Record<string, string | undefined>>,
-  prefix: string = "",
-): Options {
+export function parseOptions(table: Table, argv: readonly string[], env: Environment): Options {
   const options = new Map(table.map((option) => [option.name, option]));
   const given = readFlags(options, argv);
   const values = new Map<string, Value>();
   for (const option of table) {
-    const variable = variableOf(option, prefix);
+    const variable = variableOf(option);
     // Each variable by its name, never all of them: Deno can be told to allow just these.
     const text = given.has(option.name) || variable === "" ? undefined : env[variable];
     if (text !== undefined) given.set(option.name, readValue(option, variable, text));
@@ -124,35 +113,29 @@ export function parseOptions(
   };
 }
 
-/** `log.level` → `LOG_LEVEL`, after the prefix: `DOTEGE_` makes `poll` `DOTEGE_POLL`. */
-export function variableName(name: string, prefix: string = ""): string {
-  return prefix + name.toUpperCase().replace(/[-.]/g, "_");
-}
-
 /** Grouped, in the table's order, with defaults and variables; ends in a line feed. */
-export function formatHelp(usage: string, table: Table, width = 80, prefix = ""): string {
-  const line = new RegExp(`(.{1,${width - INDENT}}|\\S+)(?: +|$)`, "g");
+export function formatHelp(usage: string, table: Table): string {
   return `${usage}\n` + groups(table).map(([group, options]) => {
     const entries = options.map((option) => {
-      const variable = variableOf(option, prefix);
+      const variable = variableOf(option);
       const notes = [`default ${option.default || "empty"}`, ...variable === "" ? [] : [variable]];
       const text = `${option.help} (${notes.join("; ")})`;
-      return `  ${flagOf(option)}\n${text.replace(line, `${" ".repeat(INDENT)}$1\n`)}`;
+      return `  ${flagOf(option)}\n${text.replace(HELP_LINE, `${" ".repeat(6)}$1\n`)}`;
     });
     return `\n${group}\n${entries.join("")}`;
   }).join("");
 }
 
 /** The same as one table of GitHub's Markdown, a bold row before each group. */
-export function formatMarkdown(table: Table, prefix: string = ""): string {
+export function formatMarkdown(table: Table): string {
   const code = (text: string) => text === "" ? "" : `\`${text}\``;
   const row = (cells: string[]) =>
     `|${cells.map((c) => ` ${c.replaceAll("|", "\\|")} `).join("|")}|\n`;
   const rows = groups(table).flatMap(([group, options]) => [
     row([`**${group}**`, "", "", ""]),
     ...options.map((option) => {
-      const variable = variableOf(option, prefix);
-      return row([code(flagOf(option)), code(variable), code(option.default), option.help]);
+      const cells = [flagOf(option), variableOf(option), option.default].map(code);
+      return row([...cells, option.help]);
     }),
   ]);
   return row(["Flag", "Variable", "Default", "Meaning"]) + "|---|---|---|---|\n" + rows.join("");
@@ -165,7 +148,10 @@ function readFlags(options: ReadonlyMap<string, Option>, argv: readonly string[]
     const argument = argv[i]!;
     if (argument === "--" && i + 1 === argv.length) break;
     const [, name, inline] = /^--?([^-=][^=]*)(?:=([^]*))?$/.exec(argument) ?? [];
-    if (name === undefined) throw unexpected(argument === "--" ? argv[i + 1]! : argument);
+    if (name === undefined) {
+      const text = quote(argument === "--" ? argv[i + 1]! : argument, MAX_QUOTED);
+      throw new OptionError(`remove ${text}: expected options only, a boolean's value after a "="`);
+    }
     const option = options.get(name) ?? (name === "h" ? options.get("help") : undefined);
     if (option === undefined) throw unknown(name, options);
     let text = inline ?? (option.kind === "boolean" ? "true" : argv[++i]);
@@ -177,11 +163,6 @@ function readFlags(options: ReadonlyMap<string, Option>, argv: readonly string[]
     given.set(option.name, readValue(option, flag, text));
   }
   return given;
-}
-
-function unexpected(argument: string): OptionError {
-  const text = quote(argument, MAX_QUOTED);
-  return new OptionError(`remove ${text}: expected options only, a boolean's value after a "="`);
 }
 
 function unknown(name: string, options: ReadonlyMap<string, Option>): OptionError {
@@ -197,15 +178,12 @@ function readValue(option: Option, source: string, text: string): Value {
   const known = nearest(text, option.choices ?? []);
   const hint = known === undefined ? "" : `; did you mean ${known}?`;
   const shown = quote(text, MAX_QUOTED);
+  // `certificate-store-type` is a certificate store, as Go's errors have it.
+  const words = option.name.replace(/-type$/, "").replace(/[-.]/g, " ");
   const problem = option.kind === "choice"
-    ? `${source}: unknown ${wordsOf(option.name)}: ${/^[\w.-]+$/.test(text) ? text : shown}`
+    ? `${source}: unknown ${words}: ${/^[\w.-]+$/.test(text) ? text : shown}`
     : `can't use ${source} ${shown}`;
   throw new OptionError(`${problem}: ${expected(option)}${hint}`);
-}
-
-/** `certificate-store-type` → `certificate store`, as Go's errors have it. */
-function wordsOf(name: string): string {
-  return name.replace(/-type$/, "").replace(/[-.]/g, " ");
 }
 
 /** Undefined when the text isn't of the option's kind, or out of its range. */
@@ -227,6 +205,11 @@ function parseChoice(text: string, { choices = [] }: Option): string | undefined
   return choices.find((choice) => choice.toLowerCase() === text.toLowerCase());
 }
 
+/** Go's strconv.ParseBool, but in any letter case. */
+function parseBoolean(text: string): boolean | undefined {
+  return /^(1|t|true)$/i.test(text) || (/^(0|f|false)$/i.test(text) ? false : undefined);
+}
+
 /** Digits, perhaps after a minus. No leading zero: to Go's flag package 010 is 8. */
 function parseInteger(text: string): number | undefined {
   if (/^-?0\d/.test(text)) return undefined;
@@ -234,8 +217,8 @@ function parseInteger(text: string): number | undefined {
   return digits === undefined || !text.startsWith("-") ? digits : 0 - digits;
 }
 
-function variableOf(option: Option, prefix: string): string {
-  return option.variable ?? variableName(option.name, prefix);
+function variableOf({ name, variable }: Option): string {
+  return variable ?? name.toUpperCase().replace(/[-.]/g, "_");
 }
 
 /** `--frontend tcp|tailscale`; a boolean stands alone. */

@@ -6,7 +6,6 @@ import {
   OptionError,
   type Options,
   parseOptions,
-  variableName,
 } from "../lib/options.ts";
 import { errors, table, values, type Vector } from "./vectors/options.ts";
 
@@ -56,13 +55,6 @@ test("parseOptions() reads defaults by their kinds and ranges", () => {
   assert.throws(parse("65536"), TypeError);
 });
 
-test("parseOptions() puts a prefix before the variables' names", () => {
-  const env = { X_CONFIG: "a", CONFIG: "b", DOCKER_HOST: "c" };
-  const options = parseOptions(table, [], env, "X_");
-  assert.equal(options.string("config"), "a");
-  assert.equal(options.string("docker"), "c");
-});
-
 test("an accessor throws for a name or kind that the table doesn't have", () => {
   const options = parseOptions(table, [], {});
   const kinds: (keyof Options)[] = [
@@ -82,12 +74,6 @@ test("isSet() tells whether a flag or a variable gave the value", () => {
   const options = parseOptions(table, ["--config", "app.conf"], { HTTP_PORT: "8080" });
   assert.ok(options.isSet("config") && options.isSet("http-port"));
   assert.ok(!options.isSet("idle"));
-});
-
-test("variableName() is the name in capitals with underscores, after a prefix", () => {
-  assert.equal(variableName("http-port"), "HTTP_PORT");
-  assert.equal(variableName("log.level"), "LOG_LEVEL");
-  assert.equal(variableName("template-source", "DOTEGE_"), "DOTEGE_TEMPLATE_SOURCE");
 });
 
 test("formatHelp() lists each group's options with default and variable, within 80 columns", () => {
@@ -130,19 +116,16 @@ C
 `,
   );
   assert.ok(help.split("\n").every((line) => line.length <= 80));
-  const narrow = formatHelp("Usage", rows, 40, "X_");
-  assert.ok(narrow.split("\n").every((line) => line.length <= 40));
-  assert.match(narrow, / X_IDLE\)\n/);
 });
 
 test("formatMarkdown() is one table with a row for each group and option", () => {
   const rows = table.filter(({ name }) => ["log.format", "help", "docker"].includes(name));
   assert.equal(
-    formatMarkdown(rows, "X_"),
+    formatMarkdown(rows),
     `| Flag | Variable | Default | Meaning |
 |---|---|---|---|
 | **A** |  |  |  |
-| \`--log.format text\\|JSON\` | \`X_LOG_FORMAT\` | \`text\` | Helps. |
+| \`--log.format text\\|JSON\` | \`LOG_FORMAT\` | \`text\` | Helps. |
 | \`--docker string\` | \`DOCKER_HOST\` |  | Helps. |
 | **C** |  |  |  |
 | \`--help\` |  | \`false\` | Helps. |

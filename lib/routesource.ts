@@ -10,7 +10,7 @@ import fs, { type FSWatcher, type Stats } from "node:fs";
 import { basename, dirname } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import { type Logger, quote } from "./log.ts";
-import { parseRoutes, RouteError, type RouteProblem, type RouteTable } from "./routes.ts";
+import { parseRoutes, RouteError, type RouteTable } from "./routes.ts";
 
 /** Bytes of a file: no more than this and one are ever read, be it growing or a pipe. */
 const MAX_FILE = 16 * 1024 * 1024;
@@ -19,20 +19,16 @@ const QUIET = 100;
 /** Milliseconds between looks at the file, for changes that no event tells of. */
 const POLL = 2_000;
 
-/** `line` is left out where the file as a whole is meant. */
-export type SourceProblem = RouteProblem | { readonly line?: undefined; readonly message: string };
-
 /** Why a file's routes aren't in force: the step that failed and, in one line, every problem. */
 export class RouteSourceError extends Error {
   readonly step: string;
   readonly path: string;
-  readonly problems: readonly SourceProblem[];
+  /** Those of a RouteError, else the cause itself, which has no line. */
+  readonly problems: readonly { readonly line?: number; readonly message: string }[];
 
   constructor(step: string, path: string, cause: Error) {
-    const whole: readonly SourceProblem[] = [cause];
-    const problems = cause instanceof RouteError ? cause.problems : whole;
-    const texts = problems.map(({ line, message }) => line ? `line ${line}: ${message}` : message);
-    super(`${step} ${quote(path)}: ${texts.join("; ")}`);
+    super(`${step} ${quote(path)}: ${cause.message.replaceAll("\n", "; ")}`);
+    const problems = cause instanceof RouteError ? cause.problems : [cause];
     [this.step, this.path, this.problems] = [step, path, problems];
   }
 }
@@ -145,10 +141,8 @@ function parse(path: string, bytes: Buffer): Promise<RouteTable> {
  * Kubernetes swaps the link `..data` beside it. The file is polled as well: a single file mounted
  * into a container, a network file system and a link's target elsewhere send the folder no event.
  */
-function watchPath(
-  { path, log, watchFolder = fs.watch }: FileSourceOptions,
-  changed: () => void,
-): () => void {
+function watchPath(options: FileSourceOptions, changed: () => void): () => void {
+  const { path, log, watchFolder = fs.watch } = options;
   let quiet: ReturnType<typeof setTimeout> | undefined;
   const touch = (): void => {
     clearTimeout(quiet);

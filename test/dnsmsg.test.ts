@@ -35,7 +35,7 @@ function replay<Row extends Vector>(
 }
 
 const bytesOf = (input: string): Buffer => Buffer.from(input, "hex");
-const flags = ["qr", "aa", "tc", "rd", "ra", "ad", "cd"] as const;
+const flags = ["qr", "tc", "rd"] as const;
 
 /** The form that the vectors have. */
 function describe(message: DnsMessage): string {
@@ -62,13 +62,6 @@ test("the runner fails on no rows and on a wrong row", () => {
 
 test("decodeMessage() reads messages and refuses what isn't one", () => {
   replay(vectors.messages, (input) => describe(decodeMessage(bytesOf(input))));
-});
-
-test("decodeMessage() counts before it reads", () => {
-  for (const count of ["ffff000000000000", "0000ffff00000000", "00000000ffff0000"]) {
-    const bytes = bytesOf("00000000" + count + "00".repeat(5 * 65_534));
-    assert.throws(() => decodeMessage(bytes), /larger counts than it has bytes for/);
-  }
 });
 
 test("decodeMessage() refuses every message that lacks its end", () => {
@@ -103,7 +96,7 @@ test("decodeMessage() throws nothing else, whichever byte is another", () => {
 
 test("decodeMessage() takes a view that starts anywhere", () => {
   const { input, expect } = vectors.messages.find(({ name }) => name === "all sections")!;
-  const bytes = new Uint8Array(Buffer.concat([Buffer.from("xyz"), bytesOf(input)])).subarray(3);
+  const bytes = Buffer.concat([Buffer.from("xyz"), bytesOf(input)]).subarray(3);
   assert.equal(describe(decodeMessage(bytes)), expect);
 });
 
@@ -163,22 +156,18 @@ test("lastRecordAt is where the last record starts", () => {
 });
 
 test("readName() reads names and refuses endless ones", () => {
-  replay(vectors.wireNames, (input, { at }) => readName(bytesOf(input), at).name);
+  replay(vectors.wireNames, (input, { at }) => readName({ bytes: bytesOf(input), at }));
 });
 
 test("encodeName() takes names as they are written, and refuses what isn't one", () => {
   replay(vectors.textNames, (input) => encodeName(input).toString("hex"));
 });
 
-test("names come back as they went, whatever their bytes", () => {
-  for (let i = 0; i < 256; i++) {
-    const wire = Buffer.of(2, i, 0x61, 0);
-    const text = nameOf(wire);
-    assert.match(text, /^[!-~]+$/);
-    assert.equal(nameOf(encodeName(text)), text);
-    const isCapital = i >= 0x41 && i <= 0x5a;
-    assert.equal(encodeName(text)[1], isCapital ? i + 32 : i);
-  }
+test("names that differ in more than case are different texts", () => {
+  const texts = Array.from({ length: 256 }, (_, i) => nameOf(Buffer.of(2, i, 0x61, 0)));
+  assert.ok(texts.every((text) => /^[!-~]+$/.test(text)));
+  assert.equal(new Set(texts).size, 256 - 26);
+  assert.notEqual(nameOf(Buffer.from("\x03a.b\0")), nameOf(Buffer.from("\x01a\x01b\0")));
 });
 
 test("txtStrings() joins the strings of a record", () => {

@@ -139,13 +139,10 @@ async function freePort(port: number): Promise<void> {
   }
 }
 
-test("query() desires recursion, offers EDNS, and has a new id and port each time", async (t) => {
+test("a query desires recursion, offers EDNS, and has a new id and port each time", async (t) => {
   const server = await serve(t, zone([txt("a.test", "one")]));
   const resolver = at(server);
-  const answer = await resolver.query("A.test.", TYPE.TXT);
-  assert.deepEqual({ ...answer, records: answer.records.length }, {
-    ...{ rcode: 0, records: 1, canonicalName: "a.test", server: server.text },
-  });
+  assert.deepEqual(await resolver.txt("A.test."), ["one"]);
   for (let i = 0; i < 15; i++) assert.deepEqual(await resolver.txt("a.test"), ["one"]);
   const [{ message }] = server.asked as [Asked];
   assert.equal(message.rd, true);
@@ -155,7 +152,7 @@ test("query() desires recursion, offers EDNS, and has a new id and port each tim
   assert.ok(new Set(server.asked.map(({ from }) => from.port)).size > 10);
 });
 
-test("query() passes over what isn't an answer to it", async (t) => {
+test("a query passes over what isn't an answer to it", async (t) => {
   const other = createSocket("udp4");
   t.after(() => other.close());
   const server = await serve(t, ({ message, from }, { udp }) => {
@@ -177,7 +174,7 @@ test("query() passes over what isn't an answer to it", async (t) => {
   assert.equal(server.asked.length, 1);
 });
 
-test("query() takes an answer that spells the name in capitals", async (t) => {
+test("a query takes an answer that spells the name in capitals", async (t) => {
   const server = await serve(t, ({ message, from }, { udp }) => {
     const answer = encodeMessage({ ...message, qr: true, answers: [txt("a.test", "1")] });
     const capitals = Buffer.from(answer.toString("latin1").replaceAll("test", "TeST"), "latin1");
@@ -187,7 +184,7 @@ test("query() takes an answer that spells the name in capitals", async (t) => {
   assert.deepEqual(await at(server).txt("a.test"), ["1"]);
 });
 
-test("query() asks again over TCP when an answer is truncated", async (t) => {
+test("a query asks again over TCP when an answer is truncated", async (t) => {
   const long = "x".repeat(5_000);
   const server = await serve(t, ({ over }) => ({
     tc: over === "udp",
@@ -197,7 +194,7 @@ test("query() asks again over TCP when an answer is truncated", async (t) => {
   assert.deepEqual(server.asked.map(({ over }) => over), ["udp", "tcp"]);
 });
 
-test("query() takes no half, foreign or truncated answer over TCP", async (t) => {
+test("a query takes no half, foreign or truncated answer over TCP", async (t) => {
   const replies: [(asked: Asked) => Reply, RegExp][] = [
     [() => "half", /closed before its answer was complete/],
     [({ message }) => ({ id: message.id ^ 1 }), /answered something else over TCP/],
@@ -210,7 +207,7 @@ test("query() takes no half, foreign or truncated answer over TCP", async (t) =>
   }
 });
 
-test("query() fails at once for a malformed answer, and asks the next server", async (t) => {
+test("a query fails at once for a malformed answer, and asks the next server", async (t) => {
   const bad = await serve(t, ({ message, from }, { udp }) => {
     const bytes = encodeMessage({ ...message, qr: true });
     udp.send(Buffer.concat([bytes, Buffer.of(0)]), from.port, from.address);
@@ -224,7 +221,7 @@ test("query() fails at once for a malformed answer, and asks the next server", a
   });
 });
 
-test("query() waits for no server too long, and asks each again without EDNS", async (t) => {
+test("a query waits for no server too long, and asks each again without EDNS", async (t) => {
   const silent = await serve(t, () => undefined);
   const old = await serve(
     t,
@@ -233,28 +230,20 @@ test("query() waits for no server too long, and asks each again without EDNS", a
   );
   assert.deepEqual(await quick(silent, old).txt("a.test"), ["1"]);
   assert.deepEqual(silent.asked.map(({ message }) => message.additionals), [[EDNS], []]);
-  await assert.rejects(quick(silent).txt("a.test"), (error) => {
-    assert.ok(error instanceof ResolverError);
-    assert.equal(error.rcode, undefined);
-    assert.equal(error.message, `can't look up TXT of "a.test": ${silent.text} timed out`);
-    return true;
-  });
+  const expected = new ResolverError(`can't look up TXT of "a.test": ${silent.text} timed out`);
+  await assert.rejects(quick(silent).txt("a.test"), expected);
 });
 
-test("query() rejects with the code when there are only errors, with each server's", async (t) => {
+test("when there are only errors, each server's is told", async (t) => {
   const first = await serve(t, () => ({ rcode: RCODE.SERVFAIL }));
   const second = await serve(t, () => ({ rcode: 9 }));
-  await assert.rejects(at(first, second).query("a.test", 65), (error) => {
-    assert.ok(error instanceof ResolverError);
-    assert.equal(error.rcode, 9);
-    const list = `${first.text} answered SERVFAIL, ${second.text} answered rcode 9`;
-    assert.equal(error.message, `can't look up type 65 of "a.test": ${list}`);
-    return true;
-  });
+  const list = `${first.text} answered SERVFAIL, ${second.text} answered code 9`;
+  const expected = new ResolverError(`can't look up TXT of "a.test": ${list}`);
+  await assert.rejects(at(first, second).txt("a.test"), expected);
   assert.equal(first.asked.length, 2);
 });
 
-test("query() rejects with the signal's reason and leaves nothing open", async (t) => {
+test("a query rejects with the signal's reason and leaves nothing open", async (t) => {
   const silent = await serve(t, ({ over }) => over === "udp" ? undefined : {});
   const stopped = new Error("stopped");
   const controller = new AbortController();
@@ -271,7 +260,7 @@ test("query() rejects with the signal's reason and leaves nothing open", async (
   assert.equal(silent.asked.length, 20);
 });
 
-test("query() closes its TCP connection when the signal is aborted", async (t) => {
+test("a query closes its TCP connection when the signal is aborted", async (t) => {
   const controller = new AbortController();
   const server = await serve(t, ({ over }) => {
     if (over === "tcp") controller.abort(new Error("stopped"));
@@ -282,26 +271,22 @@ test("query() closes its TCP connection when the signal is aborted", async (t) =
   await left;
 });
 
-test("query() follows CNAMEs in an answer, and asks on when one leads out of it", async (t) => {
+test("a query follows CNAMEs in an answer, and asks on when one leads out of it", async (t) => {
   const records = [cname("a.test", "b.test"), cname("b.test", "c.test"), txt("c.test", "1")];
   const whole = await serve(t, () => ({ answers: records }));
   assert.deepEqual(await at(whole).txt("a.test"), ["1"]);
   assert.equal(whole.asked.length, 1);
   const partial = await serve(t, zone(records));
-  const answer = await at(partial).query("a.test", TYPE.TXT);
-  assert.equal(answer.canonicalName, "c.test");
+  assert.deepEqual(await at(partial).txt("a.test"), ["1"]);
   assert.equal(partial.asked.length, 3);
   const nowhere = await serve(t, () => ({
     rcode: RCODE.NXDOMAIN,
     answers: [cname("a.test", "x.test")],
   }));
-  const missing = await at(nowhere).query("a.test", TYPE.TXT);
-  assert.deepEqual(missing.records, []);
-  assert.deepEqual([missing.canonicalName, missing.rcode], ["x.test", RCODE.NXDOMAIN]);
-  assert.equal(nowhere.asked.length, 1);
+  assert.deepEqual(await at(nowhere).txt("a.test"), []);
 });
 
-test("query() follows ten CNAMEs and no more, and no loop", async (t) => {
+test("a query follows ten CNAMEs and no more, and no loop", async (t) => {
   const chain = (count: number) =>
     Array.from({ length: count }, (_, i) => cname(`${i}.test`, `${i + 1}.test`));
   for (const reply of [zone, (records: DnsRecord[]) => () => ({ answers: records })]) {
@@ -349,7 +334,7 @@ test("addresses() gives both families, and one when the other fails", async (t) 
   const none = await serve(t, ({ message }) => ({
     rcode: message.questions[0]!.type === TYPE.A ? RCODE.NOERROR : RCODE.REFUSED,
   }));
-  await assert.rejects(at(none).addresses("a.test"), { rcode: RCODE.REFUSED });
+  await assert.rejects(at(none).addresses("a.test"), /answered REFUSED/);
 });
 
 test("caa() climbs to the first name that has records", async (t) => {
@@ -363,7 +348,7 @@ test("caa() climbs to the first name that has records", async (t) => {
   const issue = (value: string) => [{ flags: 0, tag: "issue", value }];
   const rows: [string, string, string][] = [
     ["b.test", "b.test", "near.example"],
-    ["*.b.test.", "b.test", "near.example"],
+    ["b.test.", "b.test", "near.example"],
     ["z.a.b.test", "b.test", "near.example"],
     ["c.b.test", "c.b.test", "alias.example"],
     ["x.y.test", "test", "far.example"],
@@ -382,7 +367,7 @@ test("caa() rejects when a name on the way can't be looked up or read", async (t
         ? { rcode: RCODE.SERVFAIL }
         : zone([caa("test", "x")])(asked),
   );
-  await assert.rejects(at(failing).caa("a.b.test"), { rcode: RCODE.SERVFAIL });
+  await assert.rejects(at(failing).caa("a.b.test"), /answered SERVFAIL/);
   const bad = { ...caa("test", ""), data: Buffer.of(0, 9, 0x61) };
   const malformed = await serve(t, zone([bad]));
   await assert.rejects(at(malformed).caa("test"), /ends too early/);
@@ -398,7 +383,6 @@ test("zoneOf() finds the SOA record at or above the name", async (t) => {
     }
     if (name.endsWith("a.test")) return { authorities: [soa("a.test", "ns")] };
     if (name === "x.foreign.test") return { authorities: [soa("eign.test", "ns")] };
-    if (name === "foreign.test") return { authorities: [soa("x.foreign.test", "ns")] };
     return { rcode: RCODE.NXDOMAIN, authorities: [soa("", "ns")] };
   });
   const resolver = at(server);
@@ -408,23 +392,6 @@ test("zoneOf() finds the SOA record at or above the name", async (t) => {
   assert.equal(await resolver.zoneOf("alias.sub.a.test"), "sub.a.test");
   await assert.rejects(resolver.zoneOf("x.foreign.test"), /no zone found for "x.foreign.test"/);
   await assert.rejects(resolver.zoneOf("nowhere.example"), /no zone found/);
-});
-
-test("nameServers() has every server, also one without addresses", async (t) => {
-  const server = await serve(
-    t,
-    (asked) =>
-      asked.message.questions[0]!.name === "ns3.test" ? { rcode: RCODE.SERVFAIL } : zone([
-        ...[ns("a.test", "ns1.test"), ns("a.test", "ns2.test"), ns("a.test", "ns3.test")],
-        ...[a("ns1.test", "192.0.2.1"), aaaa("ns1.test", "1"), txt("empty.test", "")],
-      ])(asked),
-  );
-  assert.deepEqual(await at(server).nameServers("a.test"), [
-    { name: "ns1.test", addresses: ["192.0.2.1", "::1"] },
-    { name: "ns2.test", addresses: [] },
-    { name: "ns3.test", addresses: [] },
-  ]);
-  await assert.rejects(at(server).nameServers("empty.test"), /no NS records at "empty.test"/);
 });
 
 test("txtEverywhere() tells what each server that was given says", async (t) => {
@@ -460,7 +427,7 @@ test("a server is a host and perhaps a port", () => {
   assert.equal(new Resolver().explicit, false);
 });
 
-test("query() finds a server by its name, and asks over IPv6", async (t) => {
+test("a query finds a server by its name, and asks over IPv6", async (t) => {
   const server = await serve(t, zone([txt("a.test", "1")]), { host: "::1" });
   assert.deepEqual(await at(server).txt("a.test"), ["1"]);
   const spelled = new Resolver({ servers: [`[0:0::0:1]:${server.port}`] });
@@ -503,7 +470,7 @@ test("txtEverywhere() asks every address of every server of the zone", async (t)
   const two = await serve(t, zone([txt("x.b.test", "1")]), { host: "127.0.0.2", port });
   await serve(t, () => ({ rcode: RCODE.REFUSED }), { host: "127.0.0.3", port });
   await serve(t, zone([]), { host: "::1", port });
-  const resolver = new Resolver({ authoritativePort: port, timeout: 1_000, tries: 1 });
+  const resolver = new Resolver({ authoritativePort: port, timeout: 500 });
   assert.deepEqual(await resolver.txtEverywhere("_acme-challenge.A.test."), [
     { server: "ns1.b.test (127.0.0.1)", values: ["1", "2"] },
     { server: "ns1.b.test (127.0.0.2)", values: ["1"] },
@@ -530,7 +497,7 @@ test("txtEverywhere() has IPv6 addresses that don't answer when nothing else is 
     return zone([ns("test", "ns.test"), aaaa("ns.test", nowhere), txt("a.test", "")])(asked);
   });
   useServers(t, recursive);
-  const answers = await new Resolver({ timeout: 1_000, tries: 1 }).txtEverywhere("a.test");
+  const answers = await new Resolver({ timeout: 500 }).txtEverywhere("a.test");
   assert.deepEqual(answers.map(({ server, values }) => ({ server, values })), [
     { server: "ns.test (2001:db8::1)", values: undefined },
   ]);

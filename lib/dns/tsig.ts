@@ -14,6 +14,7 @@ import {
   type DnsRecord,
   encodeMessage,
   encodeName,
+  nameOf,
   readName,
   TYPE,
 } from "../dnsmsg.ts";
@@ -87,7 +88,7 @@ export function verifyAnswer(
 ): { answer: DnsMessage; error: number; serverTime?: number } {
   const answer = decodeMessage(bytes);
   const record = answer.additionals.at(-1);
-  if (record?.type !== TYPE.TSIG || answer.lastRecordAt === undefined) {
+  if (record?.type !== TYPE.TSIG) {
     if (answer.rcode !== 0 || answer.tc) return { answer, error: 0 };
     throw new TsigError(`it isn't signed`);
   }
@@ -114,7 +115,9 @@ export function verifyAnswer(
 
 /** Section 4.2. Throws TsigError. */
 function readTsig({ data }: DnsRecord): Tsig & { algorithm: string; mac: Buffer; id: number } {
-  const { name: algorithm, end } = readName(data, 0);
+  const cursor = { bytes: data, at: 0 };
+  const algorithm = readName(cursor);
+  const end = cursor.at;
   const macAt = end + 10;
   const macEnd = data.length < macAt ? Infinity : macAt + data.readUInt16BE(end + 8);
   const otherAt = macEnd + 6;
@@ -154,7 +157,7 @@ function digest({ algorithm, secret }: TsigKey, parts: readonly Buffer[]): Buffe
 }
 
 /** As names are when they have been decoded. */
-const canonical = (name: string): string => readName(encodeName(name), 0).name;
+const canonical = (name: string): string => nameOf(encodeName(name));
 
 function uint(value: number, octets: number): Buffer {
   const bytes = Buffer.alloc(octets);

@@ -26,22 +26,22 @@ const ask = question(n("a.test"), 16); // at 12, its "test" at 14
 const answer = (...records: readonly string[]): string =>
   header("8180", 1, records.length, 0, 0) + ask + records.join("");
 const said = (...records: readonly string[]): string =>
-  ["7 op0 rc0 qr rd ra", "a.test 16 1", ...records].join("; ");
+  ["7 op0 rc0 qr rd", "a.test 16 1", ...records].join("; ");
 
 /** `expect`: id, opcode, rcode and flags; then each question and record: name, type, class … */
 export const messages: readonly Vector[] = [
   { name: "header", why: "all counts 0", input: header("0000", 0, 0, 0, 0), expect: "7 op0 rc0" },
   {
     name: "flags",
-    why: "each has its own bit",
+    why: "of those that nobody here reads, none is in the way",
     input: header("85b0", 0, 0, 0, 0),
-    expect: "7 op0 rc0 qr aa rd ra ad cd",
+    expect: "7 op0 rc0 qr rd",
   },
   {
     name: "opcode and rcode",
     why: "four bits each, the reserved one beside them ignored",
     input: header("7c4f", 0, 0, 0, 0),
-    expect: "7 op15 rc15 aa",
+    expect: "7 op15 rc15",
   },
   {
     name: "query",
@@ -95,9 +95,9 @@ export const messages: readonly Vector[] = [
   },
   {
     name: "compressed SOA",
-    why: "two names and 20 octets",
+    why: "nobody here reads it: as it is",
     input: answer(record("c00c", 6, "026e73c00e" + "c018" + "11".repeat(20))),
-    expect: said(`an a.test 6 1 60 ${n("ns.test")}${n("a.test")}${"11".repeat(20)}`),
+    expect: said("an a.test 6 1 60 026e73c00ec018" + "11".repeat(20)),
   },
   {
     name: "UPDATE",
@@ -126,12 +126,6 @@ export const messages: readonly Vector[] = [
     input: header("8200", 1, 9, 9, 9) + ask + record("c00c", 16, "0178").slice(0, -6),
     expect: "7 op0 rc0 qr tc; a.test 16 1",
   },
-  {
-    name: "an odd owner",
-    why: "dots, spaces, quotes and bytes above 127 in a label",
-    input: header("0000", 1, 0, 0, 0) + question("05" + "2e205c22ff" + "0161" + "00", 1),
-    expect: "7 op0 rc0; \\046\\032\\092\\034\\255.a 1 1",
-  },
   { name: "nothing", why: "no header", input: "", expect: undefined },
   { name: "a byte less", why: "half a header", input: "00".repeat(11), expect: undefined },
   {
@@ -142,7 +136,7 @@ export const messages: readonly Vector[] = [
   },
   {
     name: "65535 questions",
-    why: "counted before anything is allocated",
+    why: "a count that the bytes can't hold",
     input: header("0000", 65_535, 0, 0, 0) + ask,
     expect: undefined,
   },
@@ -255,18 +249,6 @@ export const messages: readonly Vector[] = [
     input: answer(record("c00c", 5, "")),
     expect: undefined,
   },
-  {
-    name: "short SOA",
-    why: "19 octets after the names",
-    input: answer(record("c00c", 6, "c00cc00c" + "00".repeat(19))),
-    expect: undefined,
-  },
-  {
-    name: "two OPT",
-    why: "RFC 6891 6.1.1",
-    input: header("8000", 0, 0, 0, 2) + opt(0) + opt(0),
-    expect: undefined,
-  },
 ];
 
 /** A chain of pointers, each to the one before: as many as there are labels in the longest name. */
@@ -277,6 +259,13 @@ const chain = (count: number): string =>
 export const wireNames: readonly (Vector & { readonly at: number })[] = [
   { name: "root", why: "empty", input: "00", at: 0, expect: "" },
   { name: "label", why: "one", input: n("a"), at: 0, expect: "a" },
+  {
+    name: "odd",
+    why: "dots, spaces, quotes and bytes above 127 in a label",
+    input: "05" + "2e205c22ff" + "0161" + "00",
+    at: 0,
+    expect: "\\046\\032\\092\\034\\255.a",
+  },
   { name: "127 pointers", why: "the limit", input: chain(127), at: 253, expect: "" },
   { name: "128 pointers", why: "over it", input: chain(128), at: 255, expect: undefined },
   { name: "no end", why: "no root label", input: "0161", at: 0, expect: undefined },
@@ -294,32 +283,21 @@ export const textNames: readonly Vector[] = [
   { name: "underscore", why: "in use", input: "_acme-challenge.a", expect: n("_acme-challenge.a") },
   { name: "wildcard", why: "in use", input: "*.a", expect: n("*.a") },
   { name: "slash", why: "RFC 2317", input: "0/25.a", expect: n("0/25.a") },
-  { name: "escapes", why: "any byte", input: "\\000\\046\\255x", expect: "04002eff7800" },
-  { name: "an escaped last dot", why: "part of the label", input: "a\\046", expect: "02612e00" },
+  { name: "escapes", why: "read only", input: "a\\046b", expect: undefined },
   { name: "63", why: "the limit", input: "a".repeat(63), expect: n("a".repeat(63)) },
   { name: "64", why: "over it", input: "a".repeat(64), expect: undefined },
-  {
-    name: "63 escaped",
-    why: "octets count, not characters",
-    input: "\\001".repeat(63),
-    expect: "3f" + "01".repeat(63) + "00",
-  },
-  { name: "64 escaped", why: "over it", input: "\\001".repeat(64), expect: undefined },
   { name: "255", why: "the limit", input: "a.".repeat(127), expect: n("a.".repeat(127)) },
   { name: "256", why: "over it", input: "bb." + "a.".repeat(126), expect: undefined },
   { name: "a megabyte", why: "no time is lost", input: "a.".repeat(500_000), expect: undefined },
   { name: "empty label", why: "only the root's is", input: "a..b", expect: undefined },
   { name: "first dot", why: "an empty label", input: ".a", expect: undefined },
   { name: "two dots", why: "an empty label", input: "..", expect: undefined },
-  { name: "space", why: "must be \\032", input: "a b", expect: undefined },
+  { name: "space", why: "no part of a name", input: "a b", expect: undefined },
   { name: "line end", why: "no part of a name", input: "a\n", expect: undefined },
-  { name: "NUL", why: "must be \\000", input: "a\0", expect: undefined },
+  { name: "NUL", why: "no part of a name", input: "a\0", expect: undefined },
   { name: "Unicode", why: "A-labels only", input: "é", expect: undefined },
   { name: "Kelvin sign", why: "lower case of it is k", input: "\u212a", expect: undefined },
-  { name: "\\256", why: "no octet", input: "\\256", expect: undefined },
-  { name: "\\99", why: "three digits", input: "\\99", expect: undefined },
-  { name: "\\.", why: "one spelling only: \\046", input: "a\\.b", expect: undefined },
-  { name: "backslash", why: "must be \\092", input: "a\\", expect: undefined },
+  { name: "backslash", why: "an escape", input: "a\\", expect: undefined },
 ];
 
 /** Rdata of TXT; `expect` the text. */

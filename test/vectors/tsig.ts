@@ -282,7 +282,7 @@ export const ANSWERS: readonly AnswerRow[] = [
     name: "a record without a byte",
     why: "lengths are the sender's",
     input: { answer: START + "0000" },
-    expect: "name that ends too early",
+    expect: "message that ends too early",
   },
   {
     name: "a record after the TSIG",

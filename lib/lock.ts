@@ -18,47 +18,47 @@ import { setTimeout } from "node:timers/promises";
 /** Milliseconds. */
 const [LEASE, TOUCH, PATIENCE, POLL] = [5_000, 1_000, 60_000, 20];
 
-/** The lock wasn't got, or was lost; with the system's error as its cause if no file can be made. */
+/** The lock wasn't got, or was lost; its cause is the system's error, or the signal's reason. */
 export class LockError extends Error {}
 
 /**
  * Does `work` while no other process, and no other call in this one, is in `withLock` for the same
  * file, which needn't exist. `check` rejects if this process was stopped for so long that it lost
- * the lock: for right before what can't be undone. `patience`: how long to wait for others, default
- * 60_000 ms. Rejects with LockError, the reason of `signal` (which ends the waiting, not the work),
- * or what `work` rejects with.
+ * the lock: for right before what can't be undone. `signal` ends the waiting, not the work; default
+ * after 60_000 ms. Rejects with LockError, or with what `work` rejects with.
  */
 export async function withLock<T>(
   path: string,
   work: (check: () => Promise<void>) => Promise<T>,
-  { signal, patience = PATIENCE }: { signal?: AbortSignal; patience?: number } = {},
+  signal: AbortSignal = AbortSignal.timeout(PATIENCE),
 ): Promise<T> {
   const lock = `${await realpath(path).catch(() => path)}.lock`; // links to a file have one lock
   const owner = newOwner();
-  const isOurs = (now: Seen) => now.owner === owner;
   const seen = new Map<string, Seen>();
-  for (const start = performance.now();; await setTimeout(POLL * (0.5 + Math.random()))) {
-    signal?.throwIfAborted();
+  for (;; await setTimeout(POLL * (0.5 + Math.random()))) {
+    if (signal.aborted) {
+      const holder = ownerOf(seen.get(lock)?.state ?? "unknown").split("-")[0];
+      const message = `${lock}: others hold it, now process ${holder}`;
+      throw new LockError(message, { cause: signal.reason });
+    }
     if (await create(lock, owner)) break;
     await removeDead(lock, seen);
-    if (performance.now() - start < patience) continue;
-    const holder = seen.get(lock)?.owner.split("-")[0] || "unknown";
-    throw new LockError(`${lock}: others hold it, now process ${holder}: waited ${patience} ms`);
   }
   const touch = () => void utimes(lock, new Date(), new Date()).catch(() => {});
   const timer = setInterval(touch, TOUCH);
   try {
     return await work(async () => {
-      const now = await look(lock);
-      if (!now || !isOurs(now)) throw new LockError(`${lock}: lost, for it wasn't touched in time`);
+      if ((await look(lock))?.startsWith(`${owner} `)) return;
+      throw new LockError(`${lock}: lost, for it wasn't touched in time`);
     });
   } finally {
     clearInterval(timer);
-    await remove(lock, owner, isOurs).catch(() => {}); // then it expires
+    await remove(lock, `${owner} `).catch(() => {}); // then it expires
   }
 }
 
 const newOwner = (): string => `${process.pid}-${randomBytes(8).toString("hex")}`;
+const ownerOf = (state: string): string => state.split(" ")[0] ?? "";
 
 /** False if it is there. What a full disk leaves behind, empty, expires. */
 async function create(lock: string, owner: string): Promise<boolean> {
@@ -71,44 +71,36 @@ async function create(lock: string, owner: string): Promise<boolean> {
   }
 }
 
-/** A lock as one waiter found it: whose it is, when it was last touched, and when that was found. */
-interface Seen {
-  readonly owner: string;
-  readonly touched: string;
-  readonly at: number;
-}
-
-async function look(lock: string): Promise<Seen | undefined> {
+/** A lock's owner, a space, and what changes when it is touched. */
+async function look(lock: string): Promise<string | undefined> {
   try {
     const { ino, mtimeMs } = await stat(lock);
     const owner = (await readFile(lock, "utf8")).replace(/[^\w-]/g, "");
-    return { owner, touched: `${owner} ${ino} ${mtimeMs}`, at: performance.now() };
+    return `${owner} ${ino} ${mtimeMs};`;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
   return undefined;
 }
 
+/** What a waiter found last, and when it found that first. */
+type Seen = { readonly state: string; readonly since: number };
+
 /** Removes a lock that `seen` has had, untouched, for a whole lease. */
 async function removeDead(lock: string, seen: Map<string, Seen>): Promise<void> {
-  const [before, now] = [seen.get(lock), await look(lock)];
-  if (now === undefined) return;
-  const isSame = ({ touched }: Seen) => touched === now.touched;
-  if (before === undefined || !isSame(before)) return void seen.set(lock, now);
-  if (now.at - before.at < LEASE || await remove(lock, now.owner, isSame)) return;
-  await removeDead(`${lock}.${now.owner}`, seen);
+  const [before, state] = [seen.get(lock), await look(lock)];
+  if (state === undefined) return;
+  const now = performance.now();
+  if (before?.state !== state) return void seen.set(lock, { state, since: now });
+  if (now - before.since < LEASE || await remove(lock, state)) return;
+  await removeDead(`${lock}.${ownerOf(state)}`, seen);
 }
 
-/** Unless it has changed; false if another process is about to, or died over it. */
-async function remove(
-  lock: string,
-  owner: string,
-  isSame: (now: Seen) => boolean,
-): Promise<boolean> {
-  const right = `${lock}.${owner}`;
+/** If its state still begins so; false if another process is about to, or died over it. */
+async function remove(lock: string, state: string): Promise<boolean> {
+  const right = `${lock}.${ownerOf(state)}`;
   if (!(await create(right, newOwner()))) return false;
-  const now = await look(lock);
-  if (now && isSame(now)) await rm(lock);
+  if ((await look(lock))?.startsWith(state)) await rm(lock);
   await rm(right, { force: true });
   return true;
 }

@@ -45,7 +45,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
         await check();
         await addAccount(path, record.domain, { ...account, server_url: base });
         return account;
-      }, { signal });
+      }, signal);
       requireDelegation(record, account);
       await update(http, base, account, record.value, signal);
     },

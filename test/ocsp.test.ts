@@ -9,13 +9,7 @@ import { createInterface } from "node:readline";
 import { test, type TestContext } from "node:test";
 import * as der from "../lib/der.ts";
 import { createHttpClient } from "../lib/httpsclient.ts";
-import {
-  mustStaple,
-  type OcspAnswer,
-  OcspError,
-  ocspRequest,
-  readOcspResponse,
-} from "../lib/ocsp.ts";
+import { ocspRequest, readOcspResponse } from "../lib/ocsp.ts";
 import { extension, type Identity, issue, nameOf, signatureOf } from "./pki.ts";
 import { findProgram, needProgram, run, temporaryFolder } from "./support.ts";
 import { type OcspVector, type ResponseParts, vectors } from "./vectors/ocsp.ts";
@@ -72,10 +66,10 @@ function keyHash(algorithm: string, { key }: Identity): Buffer {
 }
 
 /** GeneralizedTime, so many minutes from now. */
-function time(now: Date, minutes: number, utc = false): Buffer {
+function time(now: Date, minutes: number): Buffer {
   const iso = new Date(now.getTime() + minutes * MINUTE).toISOString();
   const digits = iso.replace(/\.\d*|[-:T]/g, "");
-  return utc ? der.tlv(0x17, Buffer.from(digits.slice(2))) : der.tlv(0x18, Buffer.from(digits));
+  return der.tlv(0x18, Buffer.from(digits));
 }
 
 function certId(parts: ResponseParts, serialNumber: number): Buffer {
@@ -116,7 +110,7 @@ function singleResponse(parts: ResponseParts, now: Date, serialNumber: number): 
   return der.sequence(
     certId(parts, serialNumber),
     statuses[status],
-    time(now, from, parts.utcTime),
+    time(now, from),
     ...until === "none" ? [] : [der.explicit(0, time(now, until))],
     ...extensions(parts, "single"),
     ...parts.extra === "single" ? [EXTRA] : [],
@@ -133,7 +127,7 @@ function responseData(parts: ResponseParts, signer: Identity, now: Date): Buffer
   return der.sequence(
     ...parts.version === undefined ? [] : [der.explicit(0, der.integer(parts.version))],
     by,
-    time(now, 0, parts.wrong === "produced at"),
+    time(now, 0),
     der.sequence(...parts.among ? lists[parts.among] : [own]),
     ...extensions(parts, "response"),
     ...parts.extra === "data" ? [EXTRA] : [],
@@ -172,7 +166,7 @@ function makeResponse(parts: ResponseParts, now: Date): Buffer {
 
 const NOW = new Date(Math.trunc(Date.now() / 1000) * 1000);
 
-const read = (bytes: Uint8Array): OcspAnswer =>
+const read = (bytes: Uint8Array): Date | undefined =>
   readOcspResponse(bytes, leaf.cert, issuer.cert, NOW);
 
 function check(rows: readonly OcspVector[]): void {
@@ -180,21 +174,18 @@ function check(rows: readonly OcspVector[]): void {
   for (const { name, why, input, expect } of rows) {
     const bytes = makeResponse(input, NOW);
     if (expect instanceof RegExp) {
-      const fits = (error: unknown): boolean =>
-        error instanceof OcspError && expect.test(error.message);
-      assert.throws(() => read(bytes), fits, `${name} (${why})`);
+      assert.throws(() => read(bytes), { message: expect }, `${name} (${why})`);
       continue;
     }
-    const { from = -10, until = 60 } = input;
-    const at = (minutes: number): Date => new Date(NOW.getTime() + minutes * MINUTE);
-    const times = { thisUpdate: at(from), nextUpdate: until === "none" ? undefined : at(until) };
+    const { until = 60 } = input;
+    const end = until === "none" ? undefined : new Date(NOW.getTime() + until * MINUTE);
     let answer: unknown;
     try {
       answer = read(bytes);
     } catch (error) {
       answer = error;
     }
-    assert.deepEqual(answer, { status: expect, ...times }, `${name} (${why})`);
+    assert.deepEqual(answer, end, `${name} (${why})`);
   }
 }
 
@@ -204,13 +195,12 @@ test("the runner of the responses refuses a wrong row and no rows", () => {
   const row = { name: "wrong", why: "", input: {}, expect: "good" } as const;
   const { AssertionError } = assert;
   assert.throws(() => check([]), AssertionError);
-  assert.throws(() => check([{ ...row, expect: "revoked" }]), AssertionError);
   assert.throws(() => check([{ ...row, expect: /./ }]));
   assert.throws(() => check([{ ...row, input: { wrong: "signature" } }]), AssertionError);
 });
 
 test("readOcspResponse() never says another thing of damaged bytes", () => {
-  const bytes = makeResponse({ signer: "appointed", certs: "signer", status: "revoked" }, NOW);
+  const bytes = makeResponse({ signer: "appointed", certs: "signer" }, NOW);
   const expected = read(bytes);
   for (let at = 0; at < bytes.length; at++) {
     const damaged = Buffer.from(bytes);
@@ -219,7 +209,7 @@ test("readOcspResponse() never says another thing of damaged bytes", () => {
       try {
         assert.deepEqual(read(input), expected);
       } catch (error) {
-        assert.ok(error instanceof OcspError, String(error));
+        assert.ok(!(error instanceof assert.AssertionError), String(error));
       }
     }
   }
@@ -236,38 +226,21 @@ test("ocspRequest() takes the first HTTP URL for OCSP, if there is one", () => {
 });
 
 test("the issuer's certificate must be the issuer's", () => {
-  const other = issue({ subject: "Other" });
-  const rows: [string, string, RegExp][] = [
-    [leaf.cert, other.cert, /^the issuer's certificate is that of another issuer$/],
-    [leaf.cert, "", /no certificate in the PEM text$/],
-    ["", issuer.cert, /no certificate in the PEM text$/],
-  ];
-  for (const [of, by, message] of rows) {
-    const expected = { name: "OcspError", message };
-    assert.throws(() => ocspRequest(of, by), expected);
-    assert.throws(() => readOcspResponse(makeResponse({}, NOW), of, by, NOW), expected);
-  }
+  const of = (cert: string, by: string) => () =>
+    readOcspResponse(makeResponse({}, NOW), cert, by, NOW);
+  const none = { message: "no certificate in the PEM text" };
+  assert.throws(of(leaf.cert, ""), none);
+  assert.throws(of("", issuer.cert), none);
+  assert.throws(() => ocspRequest("", issuer.cert), none);
+  assert.throws(of(leaf.cert, issue({ subject: "Other" }).cert), /appointed$/);
   // The names agree, the key doesn't: neither the CertID nor the signature fits.
-  const posing = issue({ subject: "Issuer" });
-  const read = () => readOcspResponse(makeResponse({}, NOW), leaf.cert, posing.cert, NOW);
-  assert.throws(read, { name: "OcspError", message: "the response has a wrong signature" });
+  assert.throws(of(leaf.cert, issue({ subject: "Issuer" }).cert), /has a wrong signature$/);
 });
 
 test("a certificate of X.509 v1 has a status, too", () => {
   const { cert } = issue({ subject: "Leaf", issuer, serial, v1: true });
-  assert.equal(readOcspResponse(makeResponse({}, NOW), cert, issuer.cert, NOW).status, "good");
+  assert.ok(readOcspResponse(makeResponse({}, NOW), cert, issuer.cert, NOW));
   assert.equal(ocspRequest(cert, issuer.cert).url, undefined);
-});
-
-test("mustStaple() finds status_request among the TLS features, and nothing else", () => {
-  const of = (...features: Buffer[]): boolean =>
-    mustStaple(issue({ subject: "Leaf", issuer, extensions: features }).cert);
-  assert.equal(mustStaple(leaf.cert), true);
-  assert.equal(of(tlsFeatures(5)), true);
-  assert.equal(of(), false);
-  assert.equal(of(tlsFeatures()), false);
-  assert.equal(of(tlsFeatures(17)), false); // status_request_v2 is another promise
-  assert.throws(() => mustStaple("no PEM"), der.DerError);
 });
 
 /** A CA of OpenSSL's with three certificates, and a responder that it has appointed. */
@@ -356,15 +329,15 @@ test("OpenSSL's responder understands the requests, and its answers are understo
       assert.deepEqual(request, await readFile(join(folder, "req.der")));
       const fields = ["Content-Type", "application/ocsp-request"];
       const answer = await ask({ method: "POST", url, fields, body: request });
-      const found = readOcspResponse(answer.body, own, ca, new Date());
-      assert.equal(found.status, status);
-      assert.equal(found.nextUpdate!.getTime() - found.thisUpdate.getTime(), 7 * DAY);
-      assert.equal(mustStaple(own), true);
-      const late = new Date(found.nextUpdate!.getTime() + 1);
-      const readLate = () => readOcspResponse(answer.body, own, ca, late);
-      assert.throws(readLate, { name: "OcspError", message: /^the resp.* (ended|expired)/ });
+      const at = (now: Date, cert = own) => readOcspResponse(answer.body, cert, ca, now);
+      const now = new Date();
+      const end = new Date(now.getTime() + 7 * DAY);
+      const expected = { message: new RegExp(`^the certificate is ${status}`) };
+      if (status !== "good") assert.throws(() => at(now), expected);
+      else assert.ok(Math.abs(at(now)!.getTime() - end.getTime()) < MINUTE);
+      assert.throws(() => at(end), { message: /^the OCSP resp.* (for another time|appointed)/ });
       const other = await pem(status === "good" ? "revoked" : "good");
-      assert.throws(() => readOcspResponse(answer.body, other, ca, new Date()), OcspError);
+      assert.throws(() => at(now, other), { message: /about other certificates$/ });
     }
   }
 });

@@ -3,10 +3,12 @@
  * (POSIX rename). The new file belongs to the user who writes. Of two writers the last one wins.
  */
 import { randomBytes } from "node:crypto";
-import { open, readlink, realpath, rename, rm } from "node:fs/promises";
+import { lstat, open, readdir, readlink, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join } from "node:path";
 
 const MAX_LINKS = 40; // symbolic links one after another: as many as Linux follows
+
+const LEFT_AFTER = 60 * 60 * 1000; // ms: no write takes that long
 
 type Data = string | Uint8Array;
 /** A bind-mounted single file can't be replaced; nor any in a folder that is not writable. */
@@ -23,8 +25,9 @@ export async function writeFileAtomic(
   { mode = 0o600 }: { mode?: number } = {},
 ): Promise<{ inPlace: boolean }> {
   const target = await followLinks(path);
-  const name = `.${basename(target).slice(0, 40)}.${randomBytes(12).toString("hex")}.tmp`;
-  const temporary = join(dirname(target), name);
+  const start = join(dirname(target), `.${basename(target).slice(0, 40)}.`);
+  const temporary = `${start}${randomBytes(12).toString("hex")}.tmp`;
+  await removeLeft(start).catch(() => {}); // the next write may
   try {
     await write(temporary, "wx", data, mode);
     await rename(temporary, target);
@@ -36,6 +39,15 @@ export async function writeFileAtomic(
   }
   await syncFolder(dirname(target));
   return { inPlace: false };
+}
+
+/** Removes what writes left that were killed: it may be secret. */
+async function removeLeft(start: string): Promise<void> {
+  for (const name of await readdir(dirname(start))) {
+    const path = join(dirname(start), name);
+    if (!path.startsWith(start) || !/^[0-9a-f]{24}\.tmp$/.test(path.slice(start.length))) continue;
+    if ((await lstat(path)).mtimeMs < Date.now() - LEFT_AFTER) await rm(path);
+  }
 }
 
 /** The path itself or where its links end, even if nothing is there yet. */

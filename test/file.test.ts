@@ -1,6 +1,16 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { lstat, mkdir, open, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -78,6 +88,27 @@ test("writeFileAtomic() leaves no temporary file behind when it fails", async (t
   await assert.rejects(writeFileAtomic(join(folder, "taken"), "text"), { code: "EISDIR" });
   assert.deepEqual(await readdir(folder), ["taken"]);
   await assert.rejects(writeFileAtomic(join(folder, "none/file"), "text"), { code: "ENOENT" });
+});
+
+test("writeFileAtomic() removes what killed writes of the same file left an hour ago", async (t) => {
+  const folder = await temporaryFolder(t);
+  const hex = "0123456789abcdef01234567";
+  const old = new Date(Date.now() - 61 * 60_000);
+  const kept = [
+    `.other.${hex}.tmp`,
+    `.file.${hex}`,
+    ".file.tmp",
+    `.file.${hex}0.tmp`,
+    `file.${hex}.tmp`,
+  ];
+  for (const name of [...kept, `.file.${hex}.tmp`]) {
+    await writeFile(join(folder, name), "SECRET");
+    await utimes(join(folder, name), old, old);
+  }
+  const young = `.file.${hex.replace("0", "f")}.tmp`; // another process may be writing it
+  await writeFile(join(folder, young), "SECRET");
+  await writeFileAtomic(join(folder, "file"), "text");
+  assert.deepEqual((await readdir(folder)).sort(), [...kept, young, "file"].sort());
 });
 
 test("writeFileAtomic() never mixes what several write at once", async (t) => {

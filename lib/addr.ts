@@ -30,9 +30,8 @@ export type HostPort = { readonly host: string; readonly port: number | undefine
 /** The host of a request: lower case, without its last dot; an IPv6 address keeps its brackets. */
 export type Authority = { readonly name: string; readonly port: number | undefined };
 
-/** IP networks; `size` counts them as they were written. */
+/** IP networks. */
 export interface AddressSet {
-  readonly size: number;
   /** False for text that is no IP address; an IPv4-mapped address is the IPv4 address it holds. */
   has(address: string): boolean;
 }
@@ -147,7 +146,7 @@ export function parseNetworks(text: string): AddressSet {
     if (isIPv4(bare)) return ipv4.check(bare, "ipv4");
     return isIPv6(bare) && (mapped.check(bare, "ipv6") ? ipv4 : ipv6).check(bare, "ipv6");
   };
-  return { size: items.length, has };
+  return { has };
 }
 
 /** RFC 4632 3.1 and RFC 4291 2.3; the prefix has no leading zero, which some read as octal. */

@@ -29,11 +29,8 @@ const COLOURS: Readonly<Record<Level, number>> = { debug: 2, info: 32, warn: 33,
 export type Field = string | number | boolean | readonly string[] | Error | undefined;
 export type Fields = Readonly<Record<string, Field>>;
 
-/** Never throws. `enabled` is for callers whose fields cost something to make. */
-export interface Logger
-  extends Readonly<Record<Level, (message: string, fields?: Fields) => void>> {
-  enabled(level: Level): boolean;
-}
+/** Never throws. */
+export type Logger = Readonly<Record<Level, (message: string, fields?: Fields) => void>>;
 
 /**
  * `level`: the least severe that is written. `write` gets a whole line with its line feed; what it
@@ -49,9 +46,8 @@ export function createLogger(options: {
 }): Logger {
   const { format, write, now = () => new Date(), terminal = false } = options;
   const line = format === "json" ? jsonLine : terminal ? terminalLine : textLine;
-  const enabled = (level: Level) => LEVELS.indexOf(level) >= LEVELS.indexOf(options.level);
   const at = (level: Level) => (message: string, fields: Fields = {}): void => {
-    if (!enabled(level)) return;
+    if (LEVELS.indexOf(level) < LEVELS.indexOf(options.level)) return;
     const given = Object.entries(fields).filter(([, value]) => value !== undefined);
     const pairs = given.map(([key, value]): Pair => [key, plain(value)]);
     try {
@@ -60,13 +56,7 @@ export function createLogger(options: {
       // Nobody reads the log any more: no reason to stop serving.
     }
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error"), enabled };
-}
-
-/** Any letter case, and `warning`; undefined for anything else. */
-export function parseLevel(text: string): Level | undefined {
-  const name = text.toLowerCase().replace(/^warning$/, "warn");
-  return LEVELS.find((level) => level === name);
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
 /** In double quotes, escaped, cut at `max` UTF-16 units: text from outside in any message. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createLogger, type Fields, type Level, parseLevel, quote } from "../lib/log.ts";
+import { createLogger, type Fields, type Level, quote } from "../lib/log.ts";
 
 type LogOptions = Parameters<typeof createLogger>[0];
 
@@ -154,7 +154,6 @@ test("createLogger() writes its level and what is more severe", () => {
     const log = createLogger({ level, format: "text", write });
     for (const each of LEVELS) log[each]("m");
     assert.equal(lines.length, LEVELS.length - least, level);
-    assert.deepEqual(LEVELS.filter(log.enabled), LEVELS.slice(least));
   }
 });
 
@@ -163,21 +162,6 @@ test("createLogger() outlives a write that throws", () => {
     throw new Error("EPIPE");
   };
   createLogger({ level: "info", format: "text", write }).error("m");
-});
-
-test("parseLevel() reads levels in any case, warning too, and nothing else", () => {
-  const rows: [string, Level | undefined][] = [
-    ["debug", "debug"],
-    ["INFO", "info"],
-    ["Warn", "warn"],
-    ["WARNING", "warn"],
-    ["error", "error"],
-    ["", undefined],
-    ["trace", undefined],
-    ["info ", undefined],
-    ["constructor", undefined],
-  ];
-  for (const [text, level] of rows) assert.equal(parseLevel(text), level, text);
 });
 
 test("quote() quotes, escapes and cuts", () => {

@@ -233,7 +233,6 @@ export const socketAddresses: readonly Vector<string>[] = [
 
 /** A list of networks: how many, and which addresses are in it and which aren't. */
 export const networks: readonly Vector<{
-  readonly size: number;
   readonly inside: readonly string[];
   readonly outside: readonly string[];
 }>[] = [
@@ -241,20 +240,19 @@ export const networks: readonly Vector<{
     name: "empty",
     why: "nobody",
     input: "",
-    expect: { size: 0, inside: [], outside: ["127.0.0.1", "::1", "::ffff:127.0.0.1", ""] },
+    expect: { inside: [], outside: ["127.0.0.1", "::1", "::ffff:127.0.0.1", ""] },
   },
   {
     name: "only blanks and commas",
     why: "nobody",
     input: " , ,,\t ",
-    expect: { size: 0, inside: [], outside: ["127.0.0.1", "::1"] },
+    expect: { inside: [], outside: ["127.0.0.1", "::1"] },
   },
   {
     name: "one",
     why: "IPv4, also as a dual-stack listener reports it",
     input: "10.0.0.0/8",
     expect: {
-      size: 1,
       inside: ["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3", "::ffff:a01:203"],
       outside: ["9.255.255.255", "11.0.0.0", "::ffff:11.0.0.0", "::10.1.2.3", "a00::"],
     },
@@ -264,7 +262,6 @@ export const networks: readonly Vector<{
     why: "either counts",
     input: " 192.168.1.0/24 , 2001:db8::/33 ",
     expect: {
-      size: 2,
       inside: ["192.168.1.77", "2001:db8:7fff::1", "2001:db8::1%eth0"],
       outside: ["192.168.2.1", "2001:db8:8000::1", "2001:db9::"],
     },
@@ -273,38 +270,37 @@ export const networks: readonly Vector<{
     name: "single addresses",
     why: "/32 and /128",
     input: "192.0.2.1,::1",
-    expect: { size: 2, inside: ["192.0.2.1", "::1"], outside: ["192.0.2.2", "::2", "::"] },
+    expect: { inside: ["192.0.2.1", "::1"], outside: ["192.0.2.2", "::2", "::"] },
   },
   {
     name: "bits below the prefix",
     why: "don't matter",
     input: "10.1.2.3/8",
-    expect: { size: 1, inside: ["10.9.9.9"], outside: ["11.1.2.3"] },
+    expect: { inside: ["10.9.9.9"], outside: ["11.1.2.3"] },
   },
   {
     name: "a network twice",
     why: "counted as written",
     input: "10.0.0.0/8,10.0.0.0/8",
-    expect: { size: 2, inside: ["10.0.0.1"], outside: [] },
+    expect: { inside: ["10.0.0.1"], outside: [] },
   },
   {
     name: "all of IPv4",
     why: "none of IPv6",
     input: "0.0.0.0/0",
-    expect: { size: 1, inside: ["0.0.0.0", "255.255.255.255"], outside: ["::", "2001:db8::1"] },
+    expect: { inside: ["0.0.0.0", "255.255.255.255"], outside: ["::", "2001:db8::1"] },
   },
   {
     name: "all of IPv6",
     why: "none of IPv4, on every runtime",
     input: "::/0",
-    expect: { size: 1, inside: ["::", "fe80::1"], outside: ["10.0.0.1", "::ffff:10.0.0.1"] },
+    expect: { inside: ["::", "fe80::1"], outside: ["10.0.0.1", "::ffff:10.0.0.1"] },
   },
   {
     name: "an IPv4-mapped network",
     why: "is the IPv4 network it holds",
     input: "::ffff:10.0.0.0/104",
     expect: {
-      size: 1,
       inside: ["10.9.9.9", "::ffff:10.0.0.1"],
       outside: ["11.0.0.0", "::", "2001:db8::1"],
     },
@@ -313,13 +309,13 @@ export const networks: readonly Vector<{
     name: "an IPv6 network around the mapped addresses",
     why: "holds no IPv4 address",
     input: "::ffff:0:0/90",
-    expect: { size: 1, inside: ["::ffd0:0:1"], outside: ["10.0.0.1", "::ffff:10.0.0.1"] },
+    expect: { inside: ["::ffd0:0:1"], outside: ["10.0.0.1", "::ffff:10.0.0.1"] },
   },
   {
     name: "not an address",
     why: "has() takes any text",
     input: "0.0.0.0/0,::/0",
-    expect: { size: 2, inside: [], outside: ["", "junk", "10.0.0", "10.0.0.1 ", "10.0.0.0/8"] },
+    expect: { inside: [], outside: ["", "junk", "10.0.0", "10.0.0.1 ", "10.0.0.0/8"] },
   },
 ];
 

@@ -1,6 +1,6 @@
 /**
  * A lock between processes, for whoever reads a file, changes it and writes it again. Node and Deno
- * share no flock(2), so the holder is who created `<path>.lock` (O_EXCL); it touches that file every
+ * share no flock(2), so the holder is who created `<path>.lock` (O_EXCL), and touches it every
  * second. A lock that nobody touches for LEASE is of a dead process, and goes. Each waiter measures
  * that on its own monotonic clock, so no clock that is set, here or on a file server, ends a lease;
  * nor does a process number that is gone: containers that share a volume don't share those.

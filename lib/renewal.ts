@@ -60,6 +60,8 @@ interface Item {
   /** Milliseconds since the epoch; when its staple is looked at, Infinity for never. */
   due: number;
   stapleAt: number;
+  /** The certificate that `stapleAt` is about. */
+  stapleFor: string | undefined;
   busy: boolean;
 }
 
@@ -80,7 +82,8 @@ export class Renewal {
     const items = new Map<string, Item>();
     for (const names of sets) {
       const key = namesKey(names);
-      const item = this.#items.get(key) ?? { names, key, due: 0, stapleAt: 0, busy: false };
+      const item = this.#items.get(key) ??
+        { names, key, due: 0, stapleAt: 0, stapleFor: undefined, busy: false };
       if (!item.busy) item.due = this.#plan(item, true);
       items.set(key, item);
     }
@@ -155,7 +158,11 @@ export class Renewal {
     }
     if (record === undefined || renewalTime(record) <= Date.now()) await this.#obtain(item, record);
     record = this.#record(item);
+    // Once in its time: a responder that is down isn't asked, nor complained of, at every look.
+    const known = record !== undefined && record.certificate === item.stapleFor;
+    if (known && item.stapleAt > Date.now()) return;
     const stapled = record && await this.#options.staple(record);
+    item.stapleFor = record?.certificate;
     item.stapleAt = record === undefined ? 0 : stapled?.next ?? Infinity;
     if (stapled?.record === undefined) return;
     await this.#options.store.save(stapled.record);

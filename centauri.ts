@@ -10,7 +10,6 @@ import {
   checkAutocert,
   createAutocert,
   isAutomatic,
-  type Progress,
   providersInUse,
 } from "./lib/autocert.ts";
 import { Certificates } from "./lib/certs.ts";
@@ -23,11 +22,14 @@ import { formatHelp, OptionError, type Options, parseOptions } from "./lib/optio
 import { Proxy } from "./lib/proxy.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
+import type { Progress } from "./lib/order.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
 import { UpstreamPools } from "./lib/upstream.ts";
 
 const PROVIDERS = ["lego", "selfsigned"];
+/** At the end, for challenges of orders under way, in milliseconds. */
+const CLEAN_UP_TIMEOUT = 5_000;
 
 /** What the table of options can't know. Throws OptionError. */
 function checkOptions(options: Options): void {
@@ -158,8 +160,9 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
   source.close();
-  autocert?.close();
+  const ended = autocert?.close();
   await frontend.drain(options.duration("shutdown-timeout"));
+  await Promise.race([ended, new Promise((done) => setTimeout(done, CLEAN_UP_TIMEOUT))]);
   pools.close();
   clock.close();
   log.info("stopped");

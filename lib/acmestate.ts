@@ -10,11 +10,12 @@ import { JsonMap, type Shape } from "./jsonfile.ts";
 export interface Failure {
   /** Attempts in a row that the CA counted. */
   readonly count: number;
-  /** RFC 3339; `next` is empty when nothing is tried before `fingerprint` changes. */
+  /** RFC 3339; `next` is empty when nothing is tried before one of the two below changes. */
   readonly at: string;
   readonly next: string;
-  /** Of the configuration and of the names' DNS, as far as the failure depended on them. */
-  readonly fingerprint: string;
+  /** Hashes of the configuration and of the names' DNS; the latter is empty if it isn't known. */
+  readonly configuration: string;
+  readonly dns: string;
   /** Stable: `port-unreachable`. */
   readonly cause: string;
   readonly message: string;
@@ -23,13 +24,17 @@ export interface Failure {
 
 export interface Entry {
   readonly failure?: Failure | undefined;
-  /** An order that was about to be finalized with this key (PEM). */
+  /** By directory of a CA: until when it isn't asked (RFC 3339). */
+  readonly holds?: Readonly<Record<string, string>> | undefined;
+  /** How many certificates in a row were due again while they were new, and when the last came. */
+  readonly hasty?: { readonly count: number; readonly at: string } | undefined;
+  /** An order under way, and the key (PEM) that its certificate is for. */
   readonly pending?: Readonly<Record<"directory" | "url" | "key", string>> | undefined;
   /** The challenge type that worked last: it goes first. */
   readonly provenBy?: string | undefined;
 }
 
-const FAILURE_TEXTS = ["at", "next", "fingerprint", "cause", "message", "advice"];
+const FAILURE_TEXTS = ["at", "next", "configuration", "dns", "cause", "message", "advice"];
 const PENDING_TEXTS = ["directory", "url", "key"];
 
 const SHAPE: Shape<Entry> = {
@@ -69,14 +74,16 @@ export class AcmeState {
   }
 }
 
-/** The same for the same names in any order. */
-export function namesKey(names: readonly string[]): string {
-  return [...new Set(names)].sort().join(" ");
+/** The same for the same subject, which is first, and the same other names in any order. */
+export function namesKey([subject = "", ...others]: readonly string[]): string {
+  return [subject, ...others.toSorted()].join(" ");
 }
 
 function isEntry(value: unknown): value is Entry {
-  const { failure, pending, provenBy } = Object(value);
+  const { failure, pending, provenBy, hasty, holds } = Object(value);
   return (failure === undefined || (hasTexts(failure, FAILURE_TEXTS) && isCount(failure.count))) &&
+    (hasty === undefined || (hasTexts(hasty, ["at"]) && isCount(hasty.count))) &&
+    (holds === undefined || hasTexts(holds, Object.keys(Object(holds)))) &&
     (pending === undefined || hasTexts(pending, PENDING_TEXTS)) &&
     (provenBy === undefined || typeof provenBy === "string");
 }

@@ -8,9 +8,10 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { accountPath, loadAccount, saveAccount, type StoredAccount } from "./account.ts";
 import { AcmeClient, AcmeError } from "./acme.ts";
 import type { HttpClient } from "./httpsclient.ts";
+import { thumbprint } from "./jose.ts";
 
-/** Of one request: Pebble, told to refuse nine nonces out of ten, has it repeated as often. */
-const BAD_NONCES = 100;
+/** What a CA may say of an account that isn't, or isn't signed for, as it used to be. */
+const ACCOUNT_PROBLEMS = ["accountDoesNotExist", "unauthorized", "malformed"];
 /** ZeroSSL gives binding keys to whoever names an e-mail address. */
 const ZEROSSL = "acme.zerossl.com";
 const ZEROSSL_BINDING = "https://api.zerossl.com/acme/eab-credentials-email";
@@ -44,7 +45,7 @@ export class Authority {
     this.first = options.first;
   }
 
-  /** With an account; rejects with AcmeError, AccountError or HttpError, and then tries again. */
+  /** With an account; rejects with AcmeError, HttpError, or Error for a damaged file, and then tries again. */
   client(): Promise<AcmeClient> {
     this.#client ??= this.#open().catch((error) => {
       this.#client = undefined;
@@ -59,8 +60,14 @@ export class Authority {
     try {
       return await work(client);
     } catch (error) {
-      if (!(error instanceof AcmeError) || error.type !== "accountDoesNotExist") throw error;
-      this.#client = this.#register(client, await this.#load());
+      if (!(error instanceof AcmeError) || !ACCOUNT_PROBLEMS.includes(error.type)) throw error;
+      this.#client = undefined;
+      const loaded = await this.#load();
+      // Another process may have given the account another key, or made another one.
+      const isSame = client.keyAuthorization("") === `.${thumbprint(loaded.account.key)}` &&
+        client.accountUrl === loaded.account.registration?.uri;
+      if (isSame && error.type !== "accountDoesNotExist") throw error;
+      if (isSame) await this.#register(client, loaded);
       return work(await this.client());
     }
   }
@@ -103,7 +110,7 @@ export class Authority {
 
   #newClient(key: KeyObject, accountUrl?: string): AcmeClient {
     const { directory, http } = this.#options;
-    return new AcmeClient({ directory, http, key, accountUrl, badNonceRetries: BAD_NONCES });
+    return new AcmeClient({ directory, http, key, accountUrl });
   }
 
   /** After a crash in a roll-over: whichever key the CA knows is the account's. */

@@ -5,6 +5,7 @@
  * Needs `issuer.ts`, `renewal.ts` and what those need, `options.ts`, `httpsclient.ts`,
  * `resolver.ts`, `dns/load.ts` when a provider is named.
  */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { delimiter } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -15,28 +16,25 @@ import { Authority } from "./authority.ts";
 import type { Certificates } from "./certs.ts";
 import { ChallengeAnswers, type Solver } from "./challenges.ts";
 import { createHttpClient, type HttpClient } from "./httpsclient.ts";
-import { Issuer, KEY_TYPES } from "./issuer.ts";
-import type { Fields, Logger } from "./log.ts";
+import { Issuer } from "./issuer.ts";
+import type { Logger } from "./log.ts";
 import { OptionError, type Options } from "./options.ts";
-import { createPreflight } from "./preflight.ts";
+import type { KEY_TYPES, Progress } from "./order.ts";
+import { createPreflight, foresee } from "./preflight.ts";
 import { Renewal } from "./renewal.ts";
 import { Resolver } from "./resolver.ts";
 import { canServeAcmeTls } from "./runtime.ts";
-import type { CertificateRecord, CertificateStore } from "./store.ts";
-import { OID, readCertificate } from "./x509.ts";
+import type { CertificateStore } from "./store.ts";
 
 const USER_AGENT = "Centauri/0.1";
 const CHALLENGES = ["http-01", "tls-alpn-01", "dns-01", "dns-persist-01"];
-
-/** What is told while a certificate is obtained. */
-export type Progress = (step: string, fields: Fields) => void;
 
 /** Parts that others use; `close` ends what is under way. */
 export interface Autocert {
   readonly authorities: readonly Authority[];
   readonly issuer: Issuer;
   readonly renewal: Renewal;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Whether certificates are to be obtained: somebody gave an address, a CA or a DNS provider. */
@@ -62,6 +60,9 @@ export function challengeTypes(options: Options): readonly string[] {
 
 /** Throws OptionError for what the table of options can't know. */
 export function checkAcmeOptions(options: Options): void {
+  if (options.list("acme-directory").length === 0) {
+    throw new OptionError("can't use --acme-directory: expected one https:// URL or more");
+  }
   for (const url of options.list("acme-directory")) {
     if (URL.canParse(url) && new URL(url).protocol === "https:") continue;
     throw new OptionError(`can't use --acme-directory "${url}": expected https:// URLs`);
@@ -135,20 +136,11 @@ export async function createAutocert(
       solvers.set(type, persistSolver(resolver));
     }
   }
+  const shared = { authorities, solvers, resolver, store, state, log, progress };
+  const checks = { ...shared, ownRoots: roots !== undefined, problem: dns.problem };
   const issuer = new Issuer({
-    authorities,
-    solvers,
-    preflight: createPreflight({
-      resolver,
-      storePath: options.string("certificate-store"),
-      ownRoots: roots !== undefined,
-      problem: dns.problem,
-    }),
-    resolver,
-    store,
-    state,
-    log,
-    progress,
+    ...shared,
+    preflight: createPreflight(checks),
     keyType: options.choice("acme-key-type") as (typeof KEY_TYPES)[number],
     mustStaple: options.boolean("ocsp-stapling"),
     profile: options.string("acme-profile"),
@@ -157,19 +149,21 @@ export async function createAutocert(
     timeout: options.duration("acme-overall-timeout"),
   });
   const renewal = new Renewal({
+    ...shared,
     issuer,
-    authorities,
-    store,
-    state,
-    resolver,
-    log,
-    configuration: configurationOf(options),
+    configuration: configurationOf(options, dns.settings),
     interval: options.duration("acme-obtain-interval"),
-    staple: createStaple(apiClient.request, log),
+    foresee: async (names, authority) => {
+      await foresee(checks, names, await authority.client(), AbortSignal.timeout(60_000));
+    },
+    staple: async (record) => {
+      const { updateStaple } = await import("./stapling.ts");
+      return updateStaple(record, apiClient.request, log);
+    },
     onChange: (names) => certificates.renewed(names),
   });
-  const close = () => {
-    renewal.close();
+  const close = async () => {
+    await renewal.close();
     caClient.close();
     apiClient.close();
   };
@@ -210,16 +204,22 @@ async function loadDns(
   http: HttpClient,
   progress: Progress,
   env: Readonly<Record<string, string | undefined>>,
-): Promise<{ solver?: Solver; problem?: Error }> {
+): Promise<{ solver?: Solver; problem?: Error; settings?: readonly string[] }> {
   if (!challengeTypes(options).includes("dns-01")) return {};
   const [{ loadProvider, providerEnvironment }, { dnsSolver }] = await Promise.all([
     import("./dns/load.ts"),
     import("./dns/dns01.ts"),
   ]);
   const unchecked = options.boolean("acme-disable-propagation-check");
+  const read = providerEnvironment(env);
+  const settings = new Set<string>();
   try {
     const provider = await loadProvider(options.string("dns-provider"), {
-      env: providerEnvironment(env),
+      env: (name) => {
+        const value = read(name);
+        settings.add(`${name}=${value ?? ""}`);
+        return value;
+      },
       http,
       zoneOf: (name, signal) => resolver.zoneOf(name, signal),
     });
@@ -230,7 +230,7 @@ async function loadDns(
       delay: unchecked ? options.duration("acme-propagation-delay") : undefined,
       progress,
     });
-    return { solver };
+    return { solver, settings: [...settings] };
   } catch (error) {
     return { problem: error as Error };
   }
@@ -263,29 +263,14 @@ function limited(http: HttpClient, perSecond: number): HttpClient {
   };
 }
 
-/** What an order's success may depend on. */
-function configurationOf(options: Options): string {
-  const texts = ["acme-email", "acme-profile", "dns-provider", "acme-resolvers"];
-  const lists = ["acme-directory", "acme-challenges", "acme-external-kid"];
-  return JSON.stringify([
-    texts.map((name) => options.string(name)),
-    lists.map((name) => options.list(name)),
-    options.choice("acme-key-type"),
-    options.boolean("ocsp-stapling"),
-  ]);
-}
-
-type Stapled = { readonly record?: CertificateRecord; readonly next: number };
-
-/** Brings the staples of certificates that must have one up to date; loaded when one must. */
-function createStaple(
-  http: HttpClient,
-  log: Logger,
-): (record: CertificateRecord) => Promise<Stapled | undefined> {
-  return async (record) => {
-    const feature = readCertificate(record.certificate).extension(OID.tlsFeature);
-    if (feature === undefined) return undefined;
-    const { updateStaple } = await import("./stapling.ts");
-    return updateStaple(record, http, log);
-  };
+/** A hash of what an order's success may depend on; `settings` are the DNS provider's. */
+function configurationOf(options: Options, settings: readonly string[] = []): string {
+  const texts = ["acme-email", "acme-profile", "dns-provider", "acme-resolvers", "acme-key-type"];
+  const lists = ["acme-directory", "acme-challenges", "acme-external-kid", "acme-external-hmac"];
+  const all = [
+    ...texts.map((name) => name === "acme-key-type" ? options.choice(name) : options.string(name)),
+    ...lists.map((name) => options.list(name)),
+    ...[options.boolean("ocsp-stapling"), settings],
+  ];
+  return createHash("sha256").update(JSON.stringify(all)).digest("base64url");
 }

@@ -8,9 +8,10 @@
 import { Buffer } from "node:buffer";
 import { constants, generateKeyPairSync, randomBytes } from "node:crypto";
 import tls from "node:tls";
+import { namesKey } from "./acmestate.ts";
 import type { Logger } from "./log.ts";
 import { certificateNames as routeNames, type Route } from "./routes.ts";
-import { type CertificateRecord, type CertificateStore, ZERO_TIME } from "./store.ts";
+import { type CertificateRecord, type CertificateStore, newRecord } from "./store.ts";
 import { certificateNames, selfSigned } from "./x509.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
@@ -72,20 +73,20 @@ export class Certificates {
   ) {
     this.#store = store;
     this.#providers = providers;
-    this.#wildcards = wildcards.map((domain) => domain.toLowerCase().replace(/^\*?\./, ""));
+    this.#wildcards = wildcards;
     this.#log = log;
   }
 
   /** The sets of names, subject first, that these routes want from a provider; each set once. */
   wanted(routes: readonly Route[], provider: string): (readonly string[])[] {
     const from = routes.filter((route) => this.#providersOf(route).includes(provider));
-    return [...new Map(from.map((route) => [this.#names(route).join(" "), this.#names(route)]))
-      .values()];
+    const sets = from.map((route) => this.#names(route));
+    return [...new Map(sets.map((names) => [namesKey(names), names])).values()];
   }
 
   /** The next connection to these names gets what is in the store by then. */
   renewed(names: readonly string[]): void {
-    for (const provider of ["", "lego"]) this.#entries.delete(`${provider};${names.join(";")}`);
+    for (const provider of ["", "lego"]) this.#entries.delete(`${provider};${namesKey(names)}`);
   }
 
   /** Forgets contexts of routes that are gone, and those that the store has newer ones for. */
@@ -146,7 +147,7 @@ export class Certificates {
 
   /** What decides which certificate a route has. */
   #key(route: Route): string {
-    return `${route.provider ?? ""};${this.#names(route).join(";")}`;
+    return `${route.provider ?? ""};${namesKey(this.#names(route))}`;
   }
 
   #signItself(subject: string, alternates: string[], now: number): CertificateRecord {
@@ -160,18 +161,9 @@ export class Certificates {
       notAfter,
     });
     const record = {
-      provider: "selfsigned",
-      issuer: "",
+      ...newRecord("selfsigned", [subject, ...alternates], notAfter),
       privateKey: privateKey.export({ format: "pem", type: "sec1" }).toString(),
       certificate,
-      subject,
-      altNames: alternates,
-      notAfter: notAfter.toISOString(),
-      ocspResponse: null,
-      nextOcspUpdate: ZERO_TIME,
-      ariNextUpdate: ZERO_TIME,
-      ariRenewalTime: ZERO_TIME,
-      ariExplanation: "",
     };
     this.#log.info("self-signed certificate made", { subject, until: record.notAfter });
     this.#store.save(record).catch((error: Error) =>
@@ -193,7 +185,8 @@ export class Certificates {
 }
 
 /** `*.example.com` for a name right below one of the domains; names that become equal once. */
-export function foldWildcards(names: readonly string[], domains: readonly string[]): string[] {
+export function foldWildcards(names: readonly string[], wildcards: readonly string[]): string[] {
+  const domains = wildcards.map((domain) => domain.toLowerCase().replace(/^\*?\./, ""));
   const isBelow = (name: string) => domains.includes(name.slice(name.indexOf(".") + 1));
   const folded = names.map((name) => isBelow(name) ? name.replace(/^[^.]*/, "*") : name);
   return [...new Set(folded)];

@@ -11,7 +11,7 @@ import type { AcmeClient, Challenge, Identifier } from "./acme.ts";
 import type { Explanation } from "./causes.ts";
 import type { ServedCertificate } from "./certs.ts";
 import type { Handle } from "./exchange.ts";
-import { challengeCertificate, reverseName } from "./x509.ts";
+import { reverseName, selfSigned } from "./x509.ts";
 
 /** The ALPN protocol of TLS-ALPN-01 (RFC 8737 section 6.2). */
 export const ACME_TLS_ALPN = "acme-tls/1";
@@ -28,8 +28,8 @@ export interface Proof {
 }
 
 export interface Solver {
-  /** Only one challenge at a time, from prepare to cleanUp. */
-  readonly sequential?: boolean | undefined;
+  /** From prepare to cleanUp, one after another: those for which this is the same. */
+  turn?(proof: Proof): string | undefined;
   /** Resolves when the CA may look. */
   prepare(proof: Proof, signal: AbortSignal): Promise<void>;
   /** Called after every prepare, whatever came of it. */
@@ -77,10 +77,11 @@ export class ChallengeAnswers {
   };
 
   readonly tlsSolver: Solver = {
+    turn: ({ identifier }) => `tls ${identifier.value}`, // it has one certificate at a time
     prepare: async ({ identifier, keyAuthorization }) => {
       const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-      const cert = challengeCertificate({
-        name: identifier.value,
+      const cert = selfSigned({
+        names: [identifier.value],
         keyAuthorization,
         key: privateKey,
         serial: randomBytes(16),

@@ -8,7 +8,6 @@ import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { toDomainName } from "./addr.ts";
-import { AcmeError } from "./acme.ts";
 import { type Autocert, challengeTypes, createAutocert } from "./autocert.ts";
 import { Certificates, foldWildcards } from "./certs.ts";
 import type { ChallengeAnswers } from "./challenges.ts";
@@ -71,14 +70,19 @@ export async function runCommand(options: Options, parts: CommandParts): Promise
     write(`what to do           ${error.explanation.advice}`);
     return false;
   } finally {
-    autocert.close();
+    await autocert.close();
   }
 }
 
 async function obtain(options: Options, parts: CommandParts, autocert: Autocert): Promise<void> {
   const wildcards = options.list("wildcard-domains");
   const names = foldWildcards(options.list("obtain").map(spelled), wildcards);
-  if (challengeTypes(options).some((type) => !type.startsWith("dns-"))) await parts.listen();
+  if (challengeTypes(options).some((type) => !type.startsWith("dns-"))) {
+    await parts.listen().catch((cause) => {
+      const advice = "another Centauri? Stop it, or add the route to it, or prove the names by DNS";
+      throw new Error(`can't listen for challenges (${advice})`, { cause });
+    });
+  }
   const [subject = "", ...altNames] = names;
   const old = parts.store.find("lego", subject, altNames);
   const stopped = new AbortController();
@@ -118,11 +122,10 @@ async function revoke(
   for (const [index, authority] of authorities.entries()) {
     try {
       const client = await authority.client();
-      await client.revokeCertificate(fromPem(block), certificateKey ? { certificateKey } : {});
+      await client.revokeCertificate(fromPem(block), certificateKey);
       return write(`revoked              at ${authority.host}`);
     } catch (error) {
-      // Another CA may be the one that issued it.
-      if (!(error instanceof AcmeError) || index === authorities.length - 1) throw error;
+      if (index === authorities.length - 1) throw error; // else another CA may have issued it
     }
   }
 }

@@ -3,16 +3,16 @@
  * can't succeed: names that no public CA certifies, a store that can't be written, a wrong clock,
  * names that don't resolve, CAA records that forbid (RFC 8659).
  *
- * Needs `acme.ts`, `causes.ts`, `resolver.ts`. What DNS doesn't answer is the CA's to find out.
+ * Needs `acmestate.ts`, `causes.ts`, `challenges.ts`, `resolver.ts`. What DNS doesn't answer is the CA's to find out.
  */
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
-import { dirname } from "node:path";
+import { isIP } from "node:net";
 import type { AcmeClient } from "./acme.ts";
+import { type AcmeState, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
 import { expectsNoPublicCa, type Explanation } from "./causes.ts";
+import type { Solver } from "./challenges.ts";
 import type { CaaRecord } from "./dnsmsg.ts";
-import { quote } from "./log.ts";
+import { type Logger, quote } from "./log.ts";
 import { type Resolver, ResolverError } from "./resolver.ts";
 import { formatDuration } from "./time.ts";
 
@@ -28,38 +28,40 @@ interface Issuing {
   readonly types: readonly string[];
 }
 
+export interface PreflightOptions {
+  readonly resolver: Resolver;
+  readonly state: AcmeState;
+  readonly solvers: ReadonlyMap<string, Solver>;
+  /** The CA is verified with roots of one's own, so it isn't a public one. */
+  readonly ownRoots: boolean;
+  /** Why the DNS provider that was asked for can't be used. */
+  readonly problem: Error | undefined;
+  readonly log: Logger;
+}
+
 /** Why no order should be placed for the names with this CA; undefined when nothing is known. */
 export type Preflight = (
   names: readonly string[],
   authority: Authority,
   client: AcmeClient,
-  types: readonly string[],
+  signal: AbortSignal,
 ) => Promise<Explanation | undefined>;
 
-/**
- * `ownRoots`: the CA is verified with roots of one's own, so it isn't a public one. `problem`: why
- * the DNS provider that was asked for can't be used.
- */
-export function createPreflight(
-  { resolver, storePath, ownRoots, problem }: {
-    resolver: Resolver;
-    storePath: string;
-    ownRoots: boolean;
-    problem: Error | undefined;
-  },
-): Preflight {
-  return async (names, authority, client, types) => {
+export function createPreflight(options: PreflightOptions): Preflight {
+  const { resolver, state, solvers, ownRoots, problem } = options;
+  const types = [...solvers.keys()];
+  return async (names, authority, client, signal) => {
     const { meta } = await client.getDirectory();
     const { hostname } = new URL(authority.directory);
     const isPublic = !ownRoots && expectsNoPublicCa(hostname) === undefined;
-    const issuing = { identities: meta.caaIdentities, accountUrl: client.accountUrl ?? "", types };
-    const early = await unwritable(storePath) ?? unprepared(names, types, problem) ??
-      wrongClock(client.clockSkew ?? 0) ??
-      (isPublic ? uncertifiable(names) : undefined);
+    const early = await unwritable(state, namesKey(names)) ?? unprovable(names, types, problem) ??
+      wrongClock(client.clockSkew ?? 0) ?? (isPublic ? uncertifiable(names) : undefined) ??
+      await foresee(options, names, client, signal);
     // An internal CA may see another DNS than the system does.
     if (early !== undefined || !(isPublic || resolver.explicit)) return early;
+    const issuing = { identities: meta.caaIdentities, accountUrl: client.accountUrl ?? "", types };
     const byAddress = !types.some((type) => type.startsWith("dns-"));
-    for (const name of names) {
+    for (const name of names.filter((one) => isIP(one) === 0)) {
       const found = (byAddress ? await unresolved(name, resolver) : undefined) ??
         await forbidden(name, resolver, issuing);
       if (found !== undefined) return found;
@@ -68,31 +70,55 @@ export function createPreflight(
   };
 }
 
+/** What keeps names from being proved, of solvers that can tell; told if it isn't in the way yet. */
+export async function foresee(
+  { solvers, log }: Pick<PreflightOptions, "solvers" | "log">,
+  names: readonly string[],
+  client: AcmeClient,
+  signal: AbortSignal,
+): Promise<Explanation | undefined> {
+  for (const solver of solvers.values()) {
+    const obstacle = await solver.obstacle?.(names, client, signal);
+    if (obstacle?.fatal && solvers.size === 1) return obstacle;
+    if (obstacle) log.warn("certificate can't be renewed soon", { names, why: obstacle.message });
+  }
+  return undefined;
+}
+
 const permanent = { retry: "never-until-change", otherCa: false } as const;
 const passing = { retry: "soon", otherCa: false } as const;
 
-/** A file that can't be replaced may still be written in place. */
-async function unwritable(path: string): Promise<Explanation | undefined> {
-  const failed = (error: Error) => error;
-  const folder = await access(dirname(path), constants.W_OK).catch(failed);
-  const file = folder && await access(path, constants.W_OK).catch(failed);
-  if (!folder || !file) return undefined;
-  const message = `the certificate store ${path} can't be written: ${folder.message}`;
-  const advice = "Let this user write to its folder; nothing is ordered that couldn't be kept.";
-  return { ...passing, cause: "store-unwritable", message, advice };
+/** What is under way must be on disk: nothing is ordered that couldn't be kept. */
+async function unwritable(state: AcmeState, key: string): Promise<Explanation | undefined> {
+  try {
+    await state.update(key, {});
+    return undefined;
+  } catch (error) {
+    const message = `the certificate store's folder can't be written: ${(error as Error).message}`;
+    const advice = "Let this user write to that folder, and see that the disk isn't full.";
+    return { ...passing, cause: "store-unwritable", message, advice };
+  }
 }
 
-/** Nothing but DNS proves a wildcard, and nothing else was asked for if there is nothing else. */
-function unprepared(
+/** Nothing but DNS proves a wildcard, and nothing but an answer at the address an address. */
+function unprovable(
   names: readonly string[],
   types: readonly string[],
   problem: Error | undefined,
 ): Explanation | undefined {
-  const needed = types.length === 0 || names.some((name) => name.startsWith("*."));
-  if (problem === undefined || !needed) return undefined;
-  const message = `the DNS provider can't be used: ${problem.message}`;
-  const advice = "Correct --dns-provider and its variables, and start Centauri again.";
-  return { ...permanent, cause: "dns-provider", message, advice };
+  const isDns = (type: string) => type.startsWith("dns-");
+  const lacks = (name: string) =>
+    name.startsWith("*.") ? !types.some(isDns) : isIP(name) > 0 && types.every(isDns);
+  const name = names.find(lacks);
+  if (name === undefined && types.length > 0) return undefined;
+  if (problem !== undefined) {
+    const message = `the DNS provider can't be used: ${problem.message}`;
+    const advice = "Correct --dns-provider and its variables, and start Centauri again.";
+    return { ...passing, cause: "dns-provider", message, advice };
+  }
+  const message = `${name} can't be proved by ${types.join(" or ")}`;
+  const advice = `Add ${name?.startsWith("*.") ? "dns-01" : "http-01"} to --acme-challenges.`;
+  return { ...permanent, cause: "challenge-missing", message, advice };
 }
 
 function wrongClock(skew: number): Explanation | undefined {

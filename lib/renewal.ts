@@ -4,23 +4,18 @@
  * failed after a while that grows, across restarts too. A certificate is served to its end whatever
  * happens here.
  *
- * Needs `issuer.ts`, `acmestate.ts`, `store.ts`, `acme.ts`, `ocsp.ts` when certificates must
- * staple, and timers.
+ * Needs `issuer.ts`, `acmestate.ts`, `store.ts`, `acme.ts`, `x509.ts`, and timers.
  */
 import { createHash } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { certificateId } from "./acme.ts";
-import { type AcmeState, type Failure, namesKey } from "./acmestate.ts";
+import { type Failure, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
-import { IssueError, type Issuer } from "./issuer.ts";
-import type { Logger } from "./log.ts";
-import type { Resolver } from "./resolver.ts";
-import { type CertificateRecord, type CertificateStore, ZERO_TIME } from "./store.ts";
-import { readCertificate } from "./x509.ts";
+import { IssueError, type Issuer, type IssuerOptions } from "./issuer.ts";
+import { type CertificateRecord, ZERO_TIME } from "./store.ts";
+import { OID, readCertificate } from "./x509.ts";
 
-const MINUTE = 60_000;
-const HOUR = 60 * MINUTE;
-const DAY = 24 * HOUR;
+const [SECOND, MINUTE, HOUR, DAY] = [1_000, 60_000, 3_600_000, 86_400_000];
 /** Everything is looked at again at least this often; also what a timer may be set to. */
 const CHECK_INTERVAL = 12 * HOUR;
 /** After the first, second … failure in a row; the last for all others. */
@@ -34,21 +29,20 @@ const SHORT_LIFE = 10 * DAY;
 /** Orders in flight at a time. */
 const CONCURRENCY = 8;
 
-export interface RenewalOptions {
+type Shared = Pick<IssuerOptions, "authorities" | "store" | "state" | "resolver" | "log">;
+
+export interface RenewalOptions extends Shared {
   readonly issuer: Issuer;
-  readonly authorities: readonly Authority[];
-  readonly store: CertificateStore;
-  readonly state: AcmeState;
-  readonly resolver: Resolver;
-  readonly log: Logger;
-  /** What an order depends on, as text: when it changes, what can't succeed is tried again. */
+  /** What an order depends on, hashed: when it changes, what failed may be tried at once. */
   readonly configuration: string;
   /** Between the starts of two orders, in milliseconds. */
   readonly interval: number;
+  /** Says what will keep names from being proved, though their certificate is still good. */
+  readonly foresee: (names: readonly string[], authority: Authority) => Promise<void>;
   /** Brings up to date what is stapled to a certificate that must staple; see `stapling.ts`. */
   readonly staple: (
     record: CertificateRecord,
-  ) => Promise<{ readonly record?: CertificateRecord; readonly next: number } | undefined>;
+  ) => Promise<{ readonly record?: CertificateRecord; readonly next: number }>;
   /** Called when another certificate, or another staple, is stored for the names. */
   readonly onChange: (names: readonly string[]) => void;
 }
@@ -57,21 +51,31 @@ export interface RenewalOptions {
 interface Item {
   readonly names: readonly string[];
   readonly key: string;
-  /** Milliseconds since the epoch; when its staple is looked at, Infinity for never. */
+  /** Milliseconds since the epoch; the next two are 0 for any time. */
   due: number;
+  /** When its staple is looked at, and when it is looked at again after what wasn't the CA's doing. */
   stapleAt: number;
   /** The certificate that `stapleAt` is about. */
   stapleFor: string | undefined;
+  holdUntil: number;
+  /** When this process obtained its latest certificate. */
+  obtainedAt: number;
   busy: boolean;
 }
+
+/** What is read of a certificate, once: in milliseconds since the epoch. */
+type Life = { readonly start: number; readonly end: number; readonly mustStaple: boolean };
 
 export class Renewal {
   readonly #options: RenewalOptions;
   readonly #stopped = new AbortController();
   #items = new Map<string, Item>();
-  #running = 0;
+  /** Those under way, also of names that aren't wanted any more. */
+  readonly #running = new Map<string, Promise<void>>();
+  readonly #lives = new WeakMap<CertificateRecord, Life>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #nextOrder = 0;
+  #reloadAt = 0;
 
   constructor(options: RenewalOptions) {
     this.#options = options;
@@ -82,8 +86,10 @@ export class Renewal {
     const items = new Map<string, Item>();
     for (const names of sets) {
       const key = namesKey(names);
-      const item = this.#items.get(key) ??
-        { names, key, due: 0, stapleAt: 0, stapleFor: undefined, busy: false };
+      const busy = this.#running.has(key);
+      const times = { due: 0, stapleAt: 0, stapleFor: undefined, holdUntil: 0, obtainedAt: 0 };
+      const item = this.#items.get(key) ?? { names, key, ...times, busy };
+      item.holdUntil = 0; // whoever reloads may have mended it
       if (!item.busy) item.due = this.#plan(item, true);
       items.set(key, item);
     }
@@ -91,25 +97,61 @@ export class Renewal {
     this.#tick();
   }
 
-  /** Ends orders in flight: what they got so far is taken up again at the next start. */
-  close(): void {
+  /** Ends orders under way; resolves when they have: they are taken up again at the next start. */
+  async close(): Promise<void> {
     clearTimeout(this.#timer);
     this.#stopped.abort(new Error("Centauri is stopping"));
+    await Promise.all(this.#running.values());
   }
 
+  /** The certificate that there is, if it can be read and is valid. */
   #record({ names: [subject = "", ...altNames] }: Item): CertificateRecord | undefined {
     const record = this.#options.store.find("lego", subject, altNames);
-    return record !== undefined && Date.parse(record.notAfter) > Date.now() ? record : undefined;
+    return record !== undefined && this.#life(record).end > Date.now() ? record : undefined;
   }
 
-  /** When there is something to do for a set of names; `fresh`: the configuration may be new. */
+  #life(record: CertificateRecord): Life {
+    let life = this.#lives.get(record);
+    if (life === undefined) this.#lives.set(record, life = this.#readLife(record));
+    return life;
+  }
+
+  #readLife(record: CertificateRecord): Life {
+    try {
+      const { notBefore, notAfter, extension } = readCertificate(record.certificate);
+      const mustStaple = extension(OID.tlsFeature) !== undefined;
+      return { start: notBefore.getTime(), end: notAfter.getTime(), mustStaple };
+    } catch (error) {
+      const { subject } = record;
+      this.#options.log.error("stored certificate not usable", { subject, error: error as Error });
+      return { start: 0, end: 0, mustStaple: false };
+    }
+  }
+
+  /** When there is something to do; `fresh`: somebody may have changed what was in the way. */
   #plan(item: Item, fresh = false): number {
+    const { failure, hasty } = this.#options.state.get(item.key);
     const record = this.#record(item);
-    const { failure } = this.#options.state.get(item.key);
-    const waits = failure?.next === "" ? fresh ? 0 : Date.now() + SOON : undefined;
-    const allowed = waits ?? Date.parse(failure?.next ?? ZERO_TIME);
-    if (record === undefined) return allowed;
-    return Math.min(Math.max(renewalTime(record), allowed), ariTime(record), item.stapleAt);
+    const renew = record === undefined ? 0 : this.#renewalTime(record);
+    const paced = hasty === undefined ? 0 : Date.parse(hasty.at) + pause(hasty.count);
+    const allowed = failure === undefined ? 0 : this.#allowed(item, failure, fresh);
+    const order = Math.max(renew, paced, allowed, item.holdUntil);
+    if (record === undefined) return order;
+    const staple = this.#life(record).mustStaple ? item.stapleAt : Infinity;
+    return Math.min(order, ariTime(record), staple);
+  }
+
+  /** When a failed set may be tried again. */
+  #allowed({ names }: Item, failure: Failure, fresh: boolean): number {
+    const { at, next, configuration, message, advice } = failure;
+    const now = Date.now();
+    // A clock that was ahead of its time when that was written mustn't keep it waiting.
+    if (configuration !== this.#options.configuration || Date.parse(at) > now + HOUR) return 0;
+    const until = next === "" ? now + (fresh ? 0 : SOON) : Date.parse(next);
+    if (fresh && until > now) {
+      this.#options.log.info("certificate waits", { names, problem: message, advice, next });
+    }
+    return until;
   }
 
   /** Starts what is due, and sets the timer for what is due next. */
@@ -120,65 +162,70 @@ export class Renewal {
     let next = now + CHECK_INTERVAL;
     for (const item of this.#items.values()) {
       if (item.busy) continue;
-      if (item.due <= now && this.#running < CONCURRENCY) void this.#run(item);
-      else if (item.due > now) next = Math.min(next, item.due);
+      if (item.due > now) next = Math.min(next, item.due);
+      else if (this.#running.size < CONCURRENCY) this.#start(item);
     }
-    this.#timer = setTimeout(() => this.#onTimer(), next - now);
+    this.#timer = setTimeout(() => this.#tick(), next - now);
   }
 
-  #onTimer(): void {
-    for (const item of this.#items.values()) {
-      if (!item.busy && item.due > Date.now()) item.due = Math.min(item.due, this.#plan(item));
-    }
-    this.#tick();
-  }
-
-  async #run(item: Item): Promise<void> {
+  #start(item: Item): void {
     item.busy = true;
-    this.#running++;
-    try {
-      await this.#work(item);
-      item.due = this.#plan(item);
-    } catch (error) {
+    const done = this.#work(item).then(() => this.#plan(item)).catch((error: Error) => {
       if (!this.#stopped.signal.aborted) {
-        this.#options.log.error("internal error: please report it", { error: error as Error });
+        this.#options.log.error("certificate not looked after", { names: item.names, error });
       }
-      item.due = Date.now() + SOON;
-    }
-    item.busy = false;
-    this.#running--;
-    this.#tick();
+      return Date.now() + SOON;
+    }).then((due) => {
+      this.#running.delete(item.key);
+      const current = this.#items.get(item.key) ?? item; // a reload may have made another
+      current.busy = false;
+      current.due = due;
+      this.#tick();
+    });
+    this.#running.set(item.key, done);
   }
 
   async #work(item: Item): Promise<void> {
-    await this.#options.store.reload(); // another process may have done it
+    const { store, staple, onChange } = this.#options;
+    await this.#reloadStore();
     let record = this.#record(item);
     if (record !== undefined && ariTime(record) <= Date.now()) {
       record = await this.#refreshAri(item, record);
     }
-    if (record === undefined || renewalTime(record) <= Date.now()) await this.#obtain(item, record);
+    if (record === undefined || this.#renewalTime(record) <= Date.now()) {
+      await this.#obtain(item, record);
+    }
     record = this.#record(item);
+    if (record === undefined || !this.#life(record).mustStaple) return;
     // Once in its time: a responder that is down isn't asked, nor complained of, at every look.
-    const known = record !== undefined && record.certificate === item.stapleFor;
-    if (known && item.stapleAt > Date.now()) return;
-    const stapled = record && await this.#options.staple(record);
-    item.stapleFor = record?.certificate;
-    item.stapleAt = record === undefined ? 0 : stapled?.next ?? Infinity;
-    if (stapled?.record === undefined) return;
-    await this.#options.store.save(stapled.record);
-    this.#options.onChange(item.names);
+    if (record.certificate === item.stapleFor && item.stapleAt > Date.now()) return;
+    const stapled = await staple(record);
+    item.stapleFor = record.certificate;
+    item.stapleAt = stapled.next;
+    if (stapled.record === undefined) return;
+    await store.save(stapled.record);
+    onChange(item.names);
+  }
+
+  /** Another process may have obtained it. A large file isn't read for each of many sets. */
+  async #reloadStore(): Promise<void> {
+    const now = performance.now();
+    if (now < this.#reloadAt) return;
+    this.#reloadAt = now + 10 * SECOND;
+    await this.#options.store.reload();
   }
 
   async #refreshAri(item: Item, record: CertificateRecord): Promise<CertificateRecord> {
-    const { authorities, store, log } = this.#options;
-    const authority = authorities.find(({ directory }) => directory === record.acmeDirectory) ??
-      authorities[0];
+    const { authorities, store, log, foresee } = this.#options;
+    const [first] = authorities;
+    const authority = authorities.find(({ directory }) => directory === record.acmeDirectory);
     let next = ARI_RETRY;
     let change = {};
     try {
-      if (authority === undefined) throw new TypeError("no CA is configured");
-      await this.#options.issuer.checkProof(item.names, authority);
-      const client = await authority.client();
+      const asked = authority ?? first;
+      if (asked === undefined) throw new TypeError("no CA is configured");
+      await foresee(item.names, asked);
+      const client = await asked.client();
       const info = await client.renewalInfo(certificateId(record.certificate));
       if (info === undefined) next = DAY;
       else {
@@ -194,48 +241,65 @@ export class Renewal {
       log.warn("renewal time not known", { subject: record.subject, error: error as Error });
     }
     const ariNextUpdate = new Date(Date.now() + next).toISOString();
-    const updated = { ...record, ...change, ariNextUpdate };
-    await store.save(updated);
-    return updated;
+    await store.save({ ...record, ...change, ariNextUpdate });
+    return this.#record(item) ?? record;
   }
 
   async #obtain(item: Item, old: CertificateRecord | undefined): Promise<void> {
     const { issuer, state, log, onChange } = this.#options;
-    const { failure } = state.get(item.key);
-    if (failure !== undefined && await this.#mustWait(item, failure)) return;
+    const { failure, hasty } = state.get(item.key);
+    if (failure?.next === "" && await this.#unchanged(item, failure)) return;
     await this.#spaced();
     try {
       const record = await issuer.obtain(item.names, this.#stopped.signal, old);
       log.info("certificate obtained", { names: item.names, until: record.notAfter });
       onChange(item.names);
+      // What is due again with nine tenths of its life left is ordered at a slower and slower pace.
+      const isHasty = old !== undefined && this.#isYoung(item, old);
+      item.obtainedAt = Date.now();
+      const count = isHasty ? (hasty?.count ?? 0) + 1 : 0;
+      const change = count === 0 ? undefined : { count, at: new Date().toISOString() };
+      if (hasty !== undefined || change !== undefined) {
+        await state.update(item.key, { hasty: change });
+      }
     } catch (error) {
       if (!(error instanceof IssueError)) throw error;
-      await this.#onFailure(item, error, failure?.count ?? 0, old);
+      await this.#onFailure(item, error, failure, old);
     }
-  }
-  /** Whether it is too early, or nothing has changed that the last failure depended on. */
-  async #mustWait(item: Item, { next, fingerprint }: Failure): Promise<boolean> {
-    if (next !== "") return Date.parse(next) > Date.now();
-    return await this.#fingerprint(item) === fingerprint;
   }
 
-  /** Of the configuration, and of what CAs look for in the names' DNS. */
-  async #fingerprint({ key, names }: Item): Promise<string> {
-    const { resolver, configuration } = this.#options;
-    const hash = createHash("sha256").update(`${configuration}\n${key}`);
-    for (const name of names.map((one) => one.replace(/^\*\./, ""))) {
-      const found = await Promise.all([resolver.addresses(name), resolver.caa(name)])
-        .catch(() => undefined);
-      const caa = found?.[1].records.map(({ tag, value }) => `${tag} ${value}`).sort() ?? [];
-      // Whether there are addresses: which ones may change with every answer.
-      hash.update(`\n${name} ${(found?.[0].length ?? 0) > 0} ${caa.join()}`);
+  #isYoung({ obtainedAt }: Item, record: CertificateRecord): boolean {
+    const { start, end } = this.#life(record);
+    return [start, obtainedAt].some((since) => Date.now() < since + (end - since) / 10);
+  }
+
+  /** Whether nothing is known to have changed that the failure depended on. */
+  async #unchanged(item: Item, { configuration, dns }: Failure): Promise<boolean> {
+    if (configuration !== this.#options.configuration) return false;
+    const now = await this.#dnsOf(item);
+    return now === "" || dns === "" || now === dns;
+  }
+
+  /** What CAs look for in the names' DNS, hashed; empty when something didn't answer. */
+  async #dnsOf({ names }: Item): Promise<string> {
+    const { resolver } = this.#options;
+    const hash = createHash("sha256");
+    try {
+      for (const name of names.map((one) => one.replace(/^\*\./, ""))) {
+        const [addresses, caa] = await Promise.all([resolver.addresses(name), resolver.caa(name)]);
+        const rules = caa.records.map(({ tag, value }) => `${tag} ${value}`).sort();
+        // Whether there are addresses: which ones may change with every answer.
+        hash.update(`${name} ${addresses.length > 0} ${rules.join()}\n`);
+      }
+      return hash.digest("base64url");
+    } catch {
+      return "";
     }
-    return hash.digest("base64url");
   }
 
   /** Waits for its turn where orders must be apart. */
   async #spaced(): Promise<void> {
-    const now = Date.now();
+    const now = performance.now();
     const at = Math.max(now, this.#nextOrder);
     this.#nextOrder = at + this.#options.interval;
     if (at > now) await wait(at - now, undefined, { signal: this.#stopped.signal });
@@ -244,20 +308,25 @@ export class Renewal {
   async #onFailure(
     item: Item,
     { explanation, ca }: IssueError,
-    before: number,
+    before: Failure | undefined,
     old: CertificateRecord | undefined,
   ): Promise<void> {
     const { cause, message, advice, retry, retryAt } = explanation;
+    const { state, log, configuration } = this.#options;
     const now = Date.now();
-    const count = retry === "soon" ? before : before + 1;
-    const pause = retry === "soon" ? SOON : BACKOFF[Math.min(count, BACKOFF.length) - 1] ?? DAY;
-    const earliest = Math.max(now + pause * (1 + Math.random() / 10), retryAt?.getTime() ?? 0);
-    const waits = retry === "never-until-change";
-    const next = waits ? "" : new Date(earliest).toISOString();
-    const fingerprint = waits ? await this.#fingerprint(item) : "";
-    const at = new Date(now).toISOString();
-    const failure = { count, at, next, fingerprint, cause, message, advice };
-    this.#options.log.error("certificate not obtained", {
+    const count = (before?.count ?? 0) + 1;
+    const delay = retry === "soon" ? SOON : pause(count) * (1 + Math.random() / 10);
+    const until = new Date(Math.max(now + delay, retryAt?.getTime() ?? 0)).toISOString();
+    const next = retry === "never-until-change" ? "" : until;
+    // The CA was asked for nothing: a restart may try again at once.
+    if (retry === "soon") item.holdUntil = Date.parse(until);
+    else {
+      const dns = next === "" ? await this.#dnsOf(item) : "";
+      const at = new Date(now).toISOString();
+      const failure = { count, at, next, configuration, dns, cause, message, advice };
+      await state.update(item.key, { failure });
+    }
+    log.error("certificate not obtained", {
       names: item.names,
       ca,
       cause,
@@ -266,30 +335,26 @@ export class Renewal {
       next: next || "when the configuration or DNS changes",
       serving: old === undefined ? "nothing" : `the old one, until ${old.notAfter}`,
     });
-    await this.#options.state.update(item.key, { failure });
+  }
+
+  /** As the CA suggests, and before nine tenths of the certificate's life are over in any case. */
+  #renewalTime(record: CertificateRecord): number {
+    const { start, end } = this.#life(record);
+    if (record.ariRenewalTime !== ZERO_TIME) {
+      return Math.min(Date.parse(record.ariRenewalTime), start + (end - start) * 0.9);
+    }
+    return start + (end - start) * (end - start < SHORT_LIFE ? 1 / 2 : 2 / 3);
   }
 }
 
-/** When to renew: as the CA suggests, and before nine tenths of its life are over in any case. */
-export function renewalTime(record: CertificateRecord): number {
-  const { notBefore, notAfter } = readCertificate(record.certificate);
-  const [start, end] = [notBefore.getTime(), notAfter.getTime()];
-  if (record.ariRenewalTime !== ZERO_TIME) {
-    return Math.min(Date.parse(record.ariRenewalTime), start + (end - start) * 0.9);
-  }
-  return start + (end - start) * (end - start < SHORT_LIFE ? 1 / 2 : 2 / 3);
-}
+const pause = (count: number): number => BACKOFF[Math.min(count, BACKOFF.length) - 1] ?? 0;
 
 /** When to ask the CA again what it suggests. */
 const ariTime = ({ ariNextUpdate }: CertificateRecord): number => Date.parse(ariNextUpdate);
 
 /** RFC 9773 4.2: a random time in the window, kept as long as the window still has it. */
-export function timeInWindow(kept: string, start: Date, end: Date): string {
-  if (
-    kept !== ZERO_TIME && Date.parse(kept) >= start.getTime() && Date.parse(kept) < end.getTime()
-  ) {
-    return kept;
-  }
-  const at = start.getTime() + Math.random() * (end.getTime() - start.getTime());
-  return new Date(at).toISOString();
+function timeInWindow(kept: string, start: Date, end: Date): string {
+  const [from, to, old] = [start.getTime(), end.getTime(), Date.parse(kept)];
+  if (kept !== ZERO_TIME && old >= from && old < to) return kept;
+  return new Date(from + Math.random() * (to - from)).toISOString();
 }

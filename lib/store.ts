@@ -4,6 +4,7 @@
  * the Go program takes no part in that lock.
  */
 import { JsonMap, type Shape } from "./jsonfile.ts";
+import { readCertificate } from "./x509.ts";
 
 const MAX_BYTES = 64 * 1024 * 1024; // some 10,000 certificates
 /** A time that isn't set, as Go writes it. */
@@ -68,7 +69,8 @@ export class CertificateStore {
       parse: readRecords,
       format: (records) =>
         [...records.values()].filter(({ notAfter }) => Date.parse(notAfter) > now().getTime()),
-      merge: (_, record) => record,
+      // Somebody may have renewed what is only being changed here.
+      merge: (old, record) => old && isNewer(old, record) ? old : record,
     };
     return new CertificateStore(await JsonMap.open(path, shape));
   }
@@ -92,6 +94,31 @@ export class CertificateStore {
   async save(record: CertificateRecord): Promise<void> {
     return this.#records.set(keyOf(record), checkRecord(record, "the new record"));
   }
+}
+
+/** Not by its end: the next certificate may be a shorter one. */
+function isNewer(one: CertificateRecord, other: CertificateRecord): boolean {
+  if (one.certificate === other.certificate) return false;
+  try {
+    const [time, otherTime] = [one, other].map((each) =>
+      readCertificate(each.certificate).notBefore
+    );
+    return time! > otherTime!;
+  } catch {
+    return false;
+  }
+}
+
+/** A record of these names, the subject first, that lacks certificate and key. */
+export function newRecord(
+  provider: string,
+  [subject = "", ...altNames]: readonly string[],
+  notAfter: Date,
+): CertificateRecord {
+  const times = { nextOcspUpdate: ZERO_TIME, ariNextUpdate: ZERO_TIME, ariRenewalTime: ZERO_TIME };
+  const empty = { issuer: "", privateKey: "", certificate: "", ariExplanation: "" };
+  const end = notAfter.toISOString();
+  return { provider, subject, altNames, notAfter: end, ocspResponse: null, ...times, ...empty };
 }
 
 type Names = CertificateRecord["altNames"];

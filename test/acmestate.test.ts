@@ -9,7 +9,6 @@ const failure = {
   count: 2,
   at: "2026-11-22T12:00:00Z",
   next: "2026-11-22T12:10:00Z",
-  fingerprint: "",
   configuration: "",
   dns: "",
   cause: "port-unreachable",

@@ -14,7 +14,6 @@ import {
   list,
   member,
   needed,
-  perName,
   propagation,
   relativeName,
   seconds,
@@ -23,6 +22,7 @@ import {
   zoneCandidates,
 } from "../lib/dns/shared.ts";
 import { signMessage, TsigError, verifyAnswer } from "../lib/dns/tsig.ts";
+import { perKey } from "../lib/turns.ts";
 import { CLASS, DnsMessageError, OPCODE, txtData, TYPE } from "../lib/dnsmsg.ts";
 import type { HttpAnswer, HttpClient, HttpRequest } from "../lib/httpsclient.ts";
 import { temporaryFolder } from "./support.ts";
@@ -255,8 +255,8 @@ test("member(), text() and list() read only what is there, and of its type", () 
 
 // --- order ---
 
-test("perName() does the works of one name one after another, well or not", async () => {
-  const lock = perName();
+test("perKey() does the works of one name one after another, well or not", async () => {
+  const lock = perKey();
   const events: string[] = [];
   const work = (name: string, fails = false) => async () => {
     events.push(`${name} starts`);

@@ -14,13 +14,13 @@ import { isDomainName } from "../addr.ts";
 import { fieldValue } from "../http1.ts";
 import type { HttpClient, HttpRequest } from "../httpsclient.ts";
 import { parseDecimal } from "../number.ts";
+import { perKey } from "../turns.ts";
 import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";
 import {
   callJson,
   httpTimeout,
   member,
   needed,
-  perName,
   propagation,
   relativeName,
   seconds,
@@ -44,7 +44,7 @@ export function createProvider(
   const fields = ["Authorization", `Token ${needed(env, "DESEC_TOKEN")}`];
   const timeout = httpTimeout(env, "DESEC") + MAX_WAIT * 1000;
   const ttl = seconds(env, "DESEC_TTL", MIN_TTL);
-  const locked = perName();
+  const locked = perKey();
   const patient = waitingClient(http, wait);
 
   const ask = (

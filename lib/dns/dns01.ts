@@ -7,7 +7,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { dnsChallengeValue } from "../acme.ts";
 import type { Proof, Solver } from "../challenges.ts";
-import type { Resolver } from "../resolver.ts";
+import { type Resolver, ResolverError, type TxtAnswer } from "../resolver.ts";
 import { type DnsProvider, DnsProviderError, type TxtRecord } from "./provider.ts";
 
 export interface DnsSolverOptions {
@@ -25,7 +25,7 @@ export function dnsSolver(options: DnsSolverOptions): Solver {
   const { provider, resolver } = options;
   const records = new WeakMap<Proof, TxtRecord>();
   return {
-    sequential: provider.sequential,
+    turn: () => provider.sequential ? "dns" : undefined,
     async prepare(proof, signal) {
       const domain = proof.identifier.value;
       const name = `_acme-challenge.${domain}`;
@@ -58,7 +58,10 @@ async function seenEverywhere(
   const { timeout, interval } = provider.propagation;
   const end = performance.now() + timeout;
   for (;;) {
-    const answers = await resolver.txtEverywhere(name, signal);
+    const answers = await resolver.txtEverywhere(name, signal).catch((error): TxtAnswer[] => {
+      if (!(error instanceof ResolverError)) throw error;
+      return [{ server: "DNS", values: undefined, error: error.message }];
+    });
     const without = answers.filter(({ values }) => !values?.includes(value));
     if (answers.length > 0 && without.length === 0) return;
     const [first] = without;

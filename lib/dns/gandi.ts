@@ -12,6 +12,7 @@
 import { isDomainName } from "../addr.ts";
 import type { HttpRequest } from "../httpsclient.ts";
 import { quote } from "../log.ts";
+import { perKey } from "../turns.ts";
 import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";
 import {
   callJson,
@@ -19,7 +20,6 @@ import {
   member,
   needed,
   optional,
-  perName,
   propagation,
   relativeName,
   seconds,
@@ -38,7 +38,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
   const credential = isToken ? "token (GANDIV5_PERSONAL_ACCESS_TOKEN)" : "key (GANDIV5_API_KEY)";
   const timeout = httpTimeout(env, "GANDIV5", 10);
   const ttl = Math.max(seconds(env, "GANDIV5_TTL", MIN_TTL), MIN_TTL);
-  const locked = perName();
+  const locked = perKey();
 
   const ask = (
     zone: string,

@@ -12,6 +12,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { isDomainName } from "../addr.ts";
 import type { HttpRequest } from "../httpsclient.ts";
 import { quote } from "../log.ts";
+import { perKey } from "../turns.ts";
 import {
   type DnsProvider,
   DnsProviderError,
@@ -26,7 +27,6 @@ import {
   member,
   needed,
   optional,
-  perName,
   propagation,
   relativeName,
   seconds,
@@ -49,7 +49,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
     throw new DnsProviderError(`invalid HETZNER_TTL ${ttl}: ${SERVICE} takes ${MIN_TTL} or more`);
   }
   const times = propagation(env, "HETZNER");
-  const locked = perName();
+  const locked = perKey();
 
   const ask = (
     [method, path, json]: readonly [HttpRequest["method"], string, unknown?],

@@ -21,12 +21,12 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { quote } from "../log.ts";
 import { parseDecimal, parseHex } from "../number.ts";
+import { perKey } from "../turns.ts";
 import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";
 import {
   call,
   type Env,
   optional,
-  perName,
   propagation,
   readSmallFile,
   seconds,
@@ -104,7 +104,7 @@ export function createProvider(context: ProviderContext, timing: Timing = SYSTEM
   const waits = flag(env, "AWS_WAIT_FOR_RECORD_SETS_CHANGED", true);
   const zoneIdOf = hostedZones(env);
   const clientOf = clients(context, timing);
-  const locked = perName();
+  const locked = perKey();
 
   /** Makes the set of a name what `edit` says; undefined when that is what it is already. */
   const change = (

@@ -280,23 +280,6 @@ export function list(value: unknown, ...path: readonly string[]): readonly unkno
 }
 
 /**
- * A lock for each name: of the works for one name each starts when the one before has ended, well
- * or not. Where a service replaces whole RRsets, reading and writing back must not interleave.
- */
-export function perName(): <T>(name: string, work: () => Promise<T>) => Promise<T> {
-  const latest = new Map<string, Promise<unknown>>();
-  return async (name, work) => {
-    const mine = (latest.get(name) ?? Promise.resolve()).then(work, work);
-    latest.set(name, mine);
-    try {
-      return await mine;
-    } finally {
-      if (latest.get(name) === mine) latest.delete(name);
-    }
-  };
-}
-
-/**
  * lego's _SEQUENCE_INTERVAL, for services that hold one value a name: `turn` resolves when the
  * interval after the latest `done` of that name is over, so that no cache has the value before.
  * Rejects when the signal ends. Names have their own turns: where lego waits between any two.

@@ -1,17 +1,15 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { spawn } from "node:child_process";
 import { createHash, createPublicKey } from "node:crypto";
-import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { test, type TestContext } from "node:test";
 import * as der from "../lib/der.ts";
 import { createHttpClient } from "../lib/httpsclient.ts";
 import { ocspRequest, readOcspResponse } from "../lib/ocsp.ts";
 import { extension, type Identity, issue, nameOf, signatureOf } from "./pki.ts";
-import { findProgram, needProgram, run, temporaryFolder } from "./support.ts";
+import { startResponder } from "./responder.ts";
+import { needProgram, run, temporaryFolder } from "./support.ts";
 import { type OcspVector, type ResponseParts, vectors } from "./vectors/ocsp.ts";
 
 const MINUTE = 60_000;
@@ -267,34 +265,6 @@ async function opensslCa(t: TestContext, algorithm: readonly string[]): Promise<
     "R\t491231235959Z\t260101000000Z,keyCompromise\t80A1\tunknown\t/CN=revoked\n";
   await writeFile(join(folder, "index.txt"), index);
   return folder;
-}
-
-/** `openssl ocsp` as a server on a free port, which it tells. */
-async function startResponder(
-  t: TestContext,
-  folder: string,
-  args: readonly string[],
-): Promise<string> {
-  const common = ["ocsp", "-index", "index.txt", "-CA", "ca.pem", "-ndays", "7", "-port", "0"];
-  const child = spawn(findProgram("openssl")!, [...common, ...args], {
-    cwd: folder,
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  const ended = once(child, "close");
-  t.after(() => {
-    child.kill();
-    return ended;
-  });
-  for (const input of [child.stdout, child.stderr]) input.on("error", () => {});
-  return await new Promise((resolve, reject) => {
-    const look = (line: string): void => {
-      const port = /^ACCEPT .*:(\d+)/.exec(line)?.[1];
-      if (port !== undefined) resolve(`http://127.0.0.1:${port}/`);
-    };
-    createInterface({ input: child.stdout }).on("line", look);
-    createInterface({ input: child.stderr }).on("line", look);
-    ended.then(() => reject(new Error("the responder ended")));
-  });
 }
 
 test("OpenSSL's responder understands the requests, and its answers are understood", async (t) => {

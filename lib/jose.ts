@@ -18,24 +18,15 @@ const ALGORITHMS: ReadonlyMap<string | undefined, { alg: string; hash: string }>
   ["rsa", { alg: "RS256", hash: "sha256" }],
 ]);
 
-const MAC_HASHES = { HS256: "sha256", HS384: "sha384", HS512: "sha512" } as const;
+export type MacAlgorithm = "HS256" | "HS384" | "HS512";
 
-export type MacAlgorithm = keyof typeof MAC_HASHES;
+/** RFC 7515 7.2.2, without an unprotected header; `JSON.stringify()` makes the body of it. */
+export type FlattenedJws = Readonly<Record<"protected" | "payload" | "signature", string>>;
 
 /** A key that nothing can be signed with, or text that isn't base64. */
 export class JoseError extends Error {
   override readonly name = "JoseError";
 }
-
-/** RFC 7515 7.2.2, without an unprotected header; `JSON.stringify()` makes the body of it. */
-export interface FlattenedJws {
-  readonly protected: string;
-  readonly payload: string;
-  readonly signature: string;
-}
-
-/** A public key, the members that RFC 7638 3.2 requires and no other, in lexicographic order. */
-export type Jwk = Readonly<Record<string, string>>;
 
 /**
  * Signs; `alg` is added to the protected `header`. `payload`: a string is signed as it is, "" for a
@@ -55,19 +46,15 @@ export function macJws(
   header: object,
   payload: unknown,
 ): FlattenedJws {
-  const mac = (input: Buffer) => createHmac(MAC_HASHES[alg], secret).update(input).digest();
-  return flatten({ alg, ...header }, payload, mac);
+  const mac = createHmac(alg.replace("HS", "sha"), secret);
+  return flatten({ alg, ...header }, payload, (input) => mac.update(input).digest());
 }
 
 /** RFC 7515 5.1: what is signed is `BASE64URL(header) || '.' || BASE64URL(payload)`. */
-function flatten(
-  header: object,
-  payload: unknown,
-  signer: (input: Buffer) => Buffer,
-): FlattenedJws {
+function flatten(header: object, payload: unknown, by: (input: Buffer) => Buffer): FlattenedJws {
   const head = base64url(JSON.stringify(header));
   const body = base64url(typeof payload === "string" ? payload : JSON.stringify(payload));
-  const signature = base64url(signer(Buffer.from(`${head}.${body}`)));
+  const signature = base64url(by(Buffer.from(`${head}.${body}`)));
   return { protected: head, payload: body, signature };
 }
 
@@ -79,12 +66,15 @@ function algorithmOf(key: KeyObject): { alg: string; hash: string } {
   throw new JoseError(`no key to sign with: ${kind}: expected P-256, P-384, or RSA from 2048 bits`);
 }
 
-/** Of a private key, its public half. Throws JoseError for keys that signJws() doesn't take. */
-export function publicJwk(key: KeyObject): Jwk {
+/**
+ * The public half of a key: the members that RFC 7638 3.2 requires and no other, in lexicographic
+ * order. Throws JoseError for keys that signJws() doesn't take.
+ */
+export function publicJwk(key: KeyObject): Readonly<Record<string, string>> {
   algorithmOf(key);
-  const { crv, kty, x, y, e, n } = (key.type === "private" ? createPublicKey(key) : key)
-    .export({ format: "jwk" }) as Jwk;
-  return kty === "RSA" ? { e: e!, kty, n: n! } : { crv: crv!, kty: kty!, x: x!, y: y! };
+  const half = key.type === "private" ? createPublicKey(key) : key;
+  const { crv = "", kty = "", x = "", y = "", e = "", n = "" } = half.export({ format: "jwk" });
+  return kty === "RSA" ? { e, kty, n } : { crv, kty, x, y };
 }
 
 /** RFC 7638 3: SHA-256 over the JWK as JSON without white space, in base64url. */
@@ -102,10 +92,7 @@ export function base64url(data: string | Uint8Array): string {
  * base64. Throws JoseError, which doesn't quote the text, for white space and all else.
  */
 export function decodeBase64url(text: string): Buffer {
-  const digits = text.replace(/={1,2}$/, "");
-  const padded = digits.length === text.length || text.length % 4 === 0;
-  if (padded && digits.length % 4 !== 1 && /^[\w+/-]*$/.test(digits)) {
-    return Buffer.from(digits, "base64url");
-  }
+  const digits = /^(?:[\w+/-]{4})*(?:[\w+/-]{2}(?:==)?|[\w+/-]{3}=?)?$/;
+  if (digits.test(text)) return Buffer.from(text, "base64url");
   throw new JoseError("no base64url: expected letters, digits, - and _ only, or base64");
 }

@@ -2,22 +2,19 @@
  * X.509 certificates (RFC 5280): self-signed ones, those that answer a tls-alpn-01 challenge (RFC
  * 8737) and requests for others (PKCS #10, RFC 2986) are written; of any certificate what the type
  * Certificate has is read; and which host a set of names covers (RFC 9525). Verifies nothing.
- * No clock and no randomness; needs der.ts, number.ts, `node:crypto` to sign, `node:net` (isIP).
+ * No clock and no randomness; needs der.ts, `node:crypto` to sign, `node:net` (isIP).
  */
 import { Buffer } from "node:buffer";
 import { createHash, createPublicKey, type KeyObject, sign } from "node:crypto";
 import { isIPv4, isIPv6 } from "node:net";
 import * as der from "./der.ts";
-import { parseDecimal } from "./number.ts";
 
 const MAX_COMMON_NAME = 64; // RFC 5280 A.1: ub-common-name
-const MAX_SERIAL = 20; // octets (RFC 5280 4.1.2.2)
 const DNS_NAME = 0x82; // GeneralName [2] and [7], implicit
 const IP_ADDRESS = 0x87;
 
 export const OID = {
   commonName: "2.5.4.3",
-  subjectKeyIdentifier: "2.5.29.14",
   keyUsage: "2.5.29.15",
   subjectAltName: "2.5.29.17",
   basicConstraints: "2.5.29.19",
@@ -29,73 +26,54 @@ export const OID = {
   extensionRequest: "1.2.840.113549.1.9.14", // RFC 2985 5.4.2
   ecdsaWithSha256: "1.2.840.10045.4.3.2",
 } as const;
+const COMMON_NAME = der.oid(OID.commonName);
 
 /** By curve, or `rsa`: the hash, and the AlgorithmIdentifier (RFC 5758 3.2, RFC 4055 5). */
-const SIGNATURES: ReadonlyMap<string | undefined, { hash: string; algorithm: Buffer }> = new Map([
-  ["prime256v1", { hash: "sha256", algorithm: der.sequence(der.oid(OID.ecdsaWithSha256)) }],
-  ["secp384r1", { hash: "sha384", algorithm: der.sequence(der.oid("1.2.840.10045.4.3.3")) }],
-  ["rsa", {
-    hash: "sha256",
-    algorithm: der.sequence(der.oid("1.2.840.113549.1.1.11"), der.nullValue()),
-  }],
+const SIGNATURES = new Map<string | undefined, readonly [hash: string, algorithm: Buffer]>([
+  ["prime256v1", ["sha256", der.sequence(der.oid(OID.ecdsaWithSha256))]],
+  ["secp384r1", ["sha384", der.sequence(der.oid("1.2.840.10045.4.3.3"))]],
+  ["rsa", ["sha256", der.sequence(der.oid("1.2.840.113549.1.1.11"), der.nullValue())]],
 ]);
 
-/** What certificates signed by their own key have in common. `serial` and `key` as selfSigned(). */
-interface Template {
+/**
+ * PEM, signed by its own key. `names`: domain names, wildcards, IP addresses; the subject first.
+ * `serial`: a positive number of at most 20 octets (RFC 5280 4.1.2.2); 16 random bytes do.
+ * `keyAuthorization`: for what a server shows to a client that offers the protocol `acme-tls/1`
+ * (RFC 8737 3), with the one name being proved, without `*.`. Throws DerError.
+ */
+export function selfSigned(options: {
+  readonly names: readonly string[];
   readonly key: KeyObject;
   readonly serial: Uint8Array;
   readonly notBefore: Date;
   readonly notAfter: Date;
-}
-
-/**
- * PEM. `names`: domain names, wildcards, IP addresses; the subject first. `key`: private, on P-256.
- * `serial`: a positive number of at most 20 octets in DER; 16 random bytes do. Throws DerError.
- */
-export function selfSigned(options: Template & { names: readonly string[] }): string {
-  const { names, names: [subject = ""] } = options;
+  readonly keyAuthorization?: string;
+}): string {
+  const { names, names: [subject = ""], key, keyAuthorization } = options;
   // RFC 5280 4.2.1.6: with an empty subject, the alternative name is critical.
   const fits = subject.length <= MAX_COMMON_NAME;
-  return certificate(options, fits ? subject : "", (spki) => extensions(names, !fits, spki));
-}
-
-/**
- * PEM: what a server shows to a client that offers the protocol `acme-tls/1` (RFC 8737 section 3).
- * `name`: the one domain name or IP address being proved, without `*.`. Options as selfSigned().
- */
-export function challengeCertificate(
-  options: Template & { name: string; keyAuthorization: string },
-): string {
-  const digest = createHash("sha256").update(options.keyAuthorization).digest();
-  return certificate(options, "ACME challenge", () => [
-    extension(OID.subjectAltName, generalNames([options.name])),
-    extension(OID.acmeIdentifier, der.octetString(digest), true),
-  ]);
-}
-
-function certificate(
-  { key, serial: number, notBefore, notAfter }: Template,
-  commonName: string,
-  extensions: (spki: Buffer) => Buffer[],
-): string {
-  const isP256 = key.asymmetricKeyDetails?.namedCurve === "prime256v1";
-  if (!isP256) throw new der.DerError("a self-signed certificate takes a key on P-256");
-  const serial = der.integer(number);
-  const isSerial = serial.length <= 2 + MAX_SERIAL && number.some((byte) => byte !== 0);
-  if (!isSerial) throw new der.DerError("a serial number is positive and has at most 20 octets");
-  const attribute = der.sequence(der.oid(OID.commonName), der.utf8String(commonName));
-  const name = commonName === "" ? der.sequence() : der.sequence(der.setOf(attribute));
-  const spki = createPublicKey(key).export({ type: "spki", format: "der" });
+  const attribute = der.sequence(COMMON_NAME, der.utf8String(subject));
+  const name = fits ? der.sequence(der.setOf(attribute)) : der.sequence();
+  const extensions = [
+    extension(OID.subjectAltName, generalNames(names), !fits),
+    extension(OID.basicConstraints, der.sequence(), true), // no CA
+    extension(OID.keyUsage, der.bitString(Uint8Array.of(0x80), 7), true), // digitalSignature
+    extension(OID.extKeyUsage, der.sequence(der.oid(OID.serverAuth))),
+  ];
+  if (keyAuthorization !== undefined) {
+    const digest = createHash("sha256").update(keyAuthorization).digest();
+    extensions.push(extension(OID.acmeIdentifier, der.octetString(digest), true));
+  }
   const bytes = signed(key, (algorithm) =>
     der.sequence(
       der.explicit(0, der.integer(2)), // v3
-      serial,
+      der.integer(options.serial),
       algorithm,
       name, // issuer
-      der.sequence(der.time(notBefore), der.time(notAfter)),
+      der.sequence(der.time(options.notBefore), der.time(options.notAfter)),
       name, // subject
-      spki,
-      der.explicit(3, der.sequence(...extensions(spki))),
+      publicKeyInfo(key),
+      der.explicit(3, der.sequence(...extensions)),
     ));
   return toPem("CERTIFICATE", bytes);
 }
@@ -111,7 +89,7 @@ export function certificateRequest(options: {
   key: KeyObject;
   mustStaple?: boolean;
 }): Buffer {
-  const { names, key, mustStaple = false } = options;
+  const { names, key, mustStaple } = options;
   const wanted = [extension(OID.subjectAltName, generalNames(names))];
   // RFC 7633 6: a SEQUENCE of the TLS extensions that the server must answer: status_request (5).
   if (mustStaple) wanted.push(extension(OID.tlsFeature, der.sequence(der.integer(5))));
@@ -121,7 +99,7 @@ export function certificateRequest(options: {
     der.sequence(
       der.integer(0), // v1
       der.sequence(), // subject
-      createPublicKey(key).export({ type: "spki", format: "der" }),
+      publicKeyInfo(key),
       der.tlv(0xa0, attribute), // [0] IMPLICIT SET
     ));
 }
@@ -131,23 +109,13 @@ function signed(key: KeyObject, content: (algorithm: Buffer) => Buffer): Buffer 
   const { asymmetricKeyDetails, asymmetricKeyType } = key;
   const found = SIGNATURES.get(asymmetricKeyDetails?.namedCurve ?? asymmetricKeyType);
   if (!found) throw new der.DerError("no key to sign with: expected P-256, P-384 or RSA");
-  const { hash, algorithm } = found;
+  const [hash, algorithm] = found;
   const bytes = content(algorithm);
   return der.sequence(bytes, algorithm, der.bitString(sign(hash, bytes, key)));
 }
 
-function extensions(names: readonly string[], critical: boolean, spki: Uint8Array): Buffer[] {
-  // RFC 7093 2 (1): of SHA-256 over the bits of the public key, the first 160 bits.
-  const bits = child(der.readDer(spki), 1).content.subarray(1);
-  const keyId = createHash("sha256").update(bits).digest().subarray(0, 20);
-  return [
-    extension(OID.subjectAltName, generalNames(names), critical),
-    extension(OID.basicConstraints, der.sequence(), true), // no CA
-    extension(OID.keyUsage, der.bitString(Uint8Array.of(0x80), 7), true), // digitalSignature
-    extension(OID.extKeyUsage, der.sequence(der.oid(OID.serverAuth))),
-    extension(OID.subjectKeyIdentifier, der.octetString(keyId)),
-  ];
-}
+const publicKeyInfo = (key: KeyObject): Buffer =>
+  createPublicKey(key).export({ type: "spki", format: "der" });
 
 /** An Extension of a certificate or a request; DER leaves out a `critical` that is FALSE. */
 export function extension(id: string, value: Uint8Array, critical = false): Buffer {
@@ -156,32 +124,19 @@ export function extension(id: string, value: Uint8Array, critical = false): Buff
 
 /** The value of subjectAltName: names in their order, in lower case, each once. */
 export function generalNames(names: readonly string[]): Buffer {
-  if (names.length === 0) throw new der.DerError("a certificate has at least one name");
   const encoded = names.map((name) => {
     if (!/^[!-~]+$/.test(name)) throw new der.DerError(`no name for a certificate: ${name}`);
     const address = addressBytes(name);
-    return address
-      ? der.tlv(IP_ADDRESS, address)
-      : der.tlv(DNS_NAME, Buffer.from(name.toLowerCase()));
+    if (address) return der.tlv(IP_ADDRESS, address);
+    return der.tlv(DNS_NAME, Buffer.from(name.toLowerCase()));
   });
   return der.sequence(...new Map(encoded.map((name) => [name.toString("hex"), name])).values());
 }
 
-/**
- * `serial`: the INTEGER's content, with the 00 before a high first bit. `issuerName`: the issuer's
- * common name. `publicKey`: the SubjectPublicKeyInfo in DER. `extension`: a value by its OID.
- */
-export type Certificate = {
-  readonly serial: Buffer;
-  readonly issuerName: string | undefined;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-  readonly publicKey: Buffer;
-  extension(id: string): der.DerNode | undefined;
-};
+export type Certificate = ReturnType<typeof readCertificate>;
 
 /** The first certificate of a chain, read and not verified. Throws DerError. */
-export function readCertificate(pem: string): Certificate {
+export function readCertificate(pem: string) {
   const [block] = pemBlocks(pem, "CERTIFICATE");
   if (block === undefined) throw new der.DerError("no certificate in the PEM text");
   const tbs = child(der.readDer(fromPem(block)), 0);
@@ -189,12 +144,13 @@ export function readCertificate(pem: string): Certificate {
   const validity = child(tbs, first + 3);
   const list = tbs.children.find(({ tag }) => tag === 0xa3);
   return {
-    serial: der.readInteger(child(tbs, first)),
+    serial: der.readInteger(child(tbs, first)), // with the 00 before a high first bit
     issuerName: commonName(child(tbs, first + 2)),
     notBefore: der.readTime(child(validity, 0)),
     notAfter: der.readTime(child(validity, 1)),
-    publicKey: child(tbs, first + 5).raw,
-    extension(id) {
+    publicKey: child(tbs, first + 5).raw, // SubjectPublicKeyInfo
+    /** A value by its OID. */
+    extension(id: string): der.DerNode | undefined {
       const wanted = der.oid(id);
       const found = list?.children[0]?.children.find((e) => child(e, 0).raw.equals(wanted));
       return found && der.readDer(child(found, found.children.length - 1).content);
@@ -204,9 +160,8 @@ export function readCertificate(pem: string): Certificate {
 
 /** Of a Name: a sequence of sets of pairs, of which the last common name is the most specific. */
 function commonName(name: der.DerNode): string | undefined {
-  const wanted = der.oid(OID.commonName);
   const pairs = name.children.flatMap(({ children }) => children);
-  const value = pairs.findLast((pair) => child(pair, 0).raw.equals(wanted))?.children[1];
+  const value = pairs.findLast((pair) => child(pair, 0).raw.equals(COMMON_NAME))?.children[1];
   return value?.content.toString(value.tag === 0x0c ? "utf8" : "latin1"); // else PrintableString
 }
 
@@ -238,7 +193,7 @@ export function coversName(names: readonly string[], host: string): boolean {
 
 /** 4 or 16 bytes; undefined for any other name. */
 function addressBytes(text: string): Buffer | undefined {
-  if (isIPv4(text)) return Buffer.from(text.split(".").map((part) => parseDecimal(part) ?? 0));
+  if (isIPv4(text)) return Buffer.from(text.split(".").map(Number)); // decimal digits for sure
   if (!isIPv6(text) || text.includes("%")) return undefined;
   // The URL parser reads every spelling and writes one: hexadecimal groups, `::` once at most.
   const spelling = new URL(`http://[${text}]`).hostname.slice(1, -1);

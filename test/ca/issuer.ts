@@ -193,7 +193,7 @@ function signed(options: {
   const issuerId = keyIdOf(spkiOf(issuerKey));
   const extensions = [
     ...options.extensions,
-    extension(OID.subjectKeyIdentifier, der.octetString(keyIdOf(spki))),
+    extension("2.5.29.14", der.octetString(keyIdOf(spki))), // subjectKeyIdentifier
     extension("2.5.29.35", der.sequence(der.tlv(0x80, issuerId))), // authorityKeyIdentifier
   ];
   const tbs = der.sequence(

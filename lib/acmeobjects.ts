@@ -14,18 +14,17 @@ const MAX_LINKS = 8_192; // characters of Link fields that are looked at
 const MAX_ITEMS = 1_000; // in an array; CAs take 100 names an order
 const MAX_CHAIN = 10; // certificates
 
+/** What an answer is read by; throws an Error that says what was expected. */
+export type Reader<T> = (body: Buffer, fields: readonly string[], url: string) => T;
+
 /** Limited before it is parsed. */
-export function parse(body: Buffer): unknown {
+const json = <T>(read: Read<T>) => (body: Buffer): T => {
   if (body.length > MAX_JSON) throw new Error(`expected at most ${MAX_JSON} bytes`);
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    throw new Error(`expected a JSON object, not ${shown(body.toString("latin1", 0, 100))}`);
-  }
-}
+  return read(JSON.parse(body.toString()), "");
+};
 
 /** Checks a value; throws an Error that says what was expected of the one with that label. */
-export type Read<T> = (value: unknown, label: string) => T;
+type Read<T> = (value: unknown, label: string) => T;
 
 const check =
   <T>(expected: string, is: (value: unknown) => value is T): Read<T> => (value, label) => {
@@ -39,34 +38,35 @@ function shown(value: unknown): string {
   return isObject(value) ? "an object" : String(value);
 }
 
-const isText = (value: unknown): value is string =>
-  typeof value === "string" && value.length <= MAX_TEXT;
-const isUrl = (value: unknown): value is string =>
-  isText(value) && /^https?:\/\/[!-~]+$/i.test(value) && URL.canParse(value);
-/** RFC 8555 8.1: base64url; it becomes part of a path. */
-const isToken = (value: unknown): value is string => isText(value) && /^[\w-]+$/.test(value);
-/** RFC 3339. */
-const isDate = (value: unknown): value is string =>
-  isText(value) && !Number.isNaN(Date.parse(value)) &&
-  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i.test(value);
-type Json = Readonly<Record<string, unknown>>;
-const isObject = (value: unknown): value is Json =>
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
+const isList = (value: unknown): value is readonly unknown[] =>
+  Array.isArray(value) && value.length <= MAX_ITEMS;
+const isUrl = (text: string): boolean => /^https?:\/\/[!-~]+$/i.test(text) && URL.canParse(text);
+/** RFC 3339. */
+const isDate = (text: string): boolean =>
+  !Number.isNaN(Date.parse(text)) &&
+  /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i.test(text);
 
-const text = check("a text", isText);
-const link = check("an http or https URL", isUrl);
-const dateText = check("a date", isDate);
+const textThat = (expected: string, is: (text: string) => boolean): Read<string> =>
+  check(
+    expected,
+    (value): value is string => typeof value === "string" && value.length <= MAX_TEXT && is(value),
+  );
+const text = textThat("a text", () => true);
+const link = textThat("an http or https URL", isUrl);
+/** RFC 8555 8.1; it becomes part of a path. */
+const token = textThat("base64url", (text) => /^[\w-]+$/.test(text));
+const dateText = textThat("a date", isDate);
 const date: Read<Date> = (value, label) => new Date(dateText(value, label));
 const object = check("an object", isObject);
-const array = check(
-  "an array",
-  (value): value is readonly unknown[] => Array.isArray(value) && value.length <= MAX_ITEMS,
-);
+const array = check("an array", isList);
 
 const list = <T>(read: Read<T>): Read<readonly T[]> => (value, label) =>
   array(value, label).map((one, i) => read(one, `${label}[${i}]`));
 const texts = list(text);
 const textsOrNone: Read<readonly string[]> = (value, label) => texts(value ?? [], label);
+const isTrue = (value: unknown): boolean => value === true;
 const optional = <T>(read: Read<T>): Read<T | undefined> => (value, label) =>
   value === undefined || value === null ? undefined : read(value, label);
 /** `other` if it isn't there or isn't right: for what is no reason to refuse the rest. */
@@ -86,9 +86,6 @@ const members =
     return Object.fromEntries(Object.entries<Read<unknown>>(all).map(read)) as T;
   };
 
-const mapOf = <T>(read: Read<T>): Read<ReadonlyMap<string, T>> => (value, label) =>
-  new Map(Object.entries(object(value ?? {}, label)).map(([name, one]) => [name, read(one, name)]));
-
 /** `retryAfter`: when the server wants to be asked again, in ms. */
 export interface Resource {
   readonly url: string;
@@ -101,42 +98,42 @@ const readIdentifier = members({
   value: text,
 });
 
-/** A problem document (RFC 9457, RFC 8555 6.7). */
-export interface Problem {
-  readonly type: string; // in full; `about:blank` when there is none
-  readonly detail: string;
-  readonly status: number; // HTTP's; 0 when there is none
-  readonly instance?: string | undefined; // a URL for people, such as of new terms of service
-  readonly identifier?: Identifier | undefined;
-  readonly algorithms?: readonly string[] | undefined; // of badSignatureAlgorithm: those taken
-  readonly subproblems: readonly Problem[]; // RFC 8555 6.7.1: they have none themselves
-}
-
+/** A problem document (RFC 9457, RFC 8555 6.7); `status` is HTTP's, or 0. */
+export type Problem = ReturnType<typeof problem>;
 const problemMembers = {
-  type: or(text, "about:blank"),
+  type: or(text, "about:blank"), // in full
   detail: or(text, ""),
   status: or(check("a status", (value): value is number => Number.isInteger(value)), 0),
-  instance: or(link, undefined),
+  instance: or(link, undefined), // for people, such as new terms of service
   identifier: or(readIdentifier, undefined),
-  algorithms: or(texts, undefined),
+  algorithms: or(texts, undefined), // of badSignatureAlgorithm: those taken
 };
-const readSubproblem = members({ ...problemMembers, subproblems: () => [] });
-export const readProblem: Read<Problem> = members({
-  ...problemMembers,
-  subproblems: or(list(readSubproblem), []),
-});
+// RFC 8555 6.7.1: subproblems have none themselves.
+const subproblem = members({ ...problemMembers, subproblems: (): readonly never[] => [] });
+const problem = members({ ...problemMembers, subproblems: or(list(subproblem), []) });
 
-/** RFC 8555 7.1.1; `profiles`: name to description. The last two: draft-ietf-acme-dns-persist. */
+/** One that has nothing but words. */
+export const blank = (detail: string, status = 0): Problem => problem({ detail, status }, "");
+
+/** Of a refusal: whatever it is, there is a problem in it. */
+export function problemOf(body: Buffer, status: number): Problem {
+  try {
+    return { ...json(problem)(body), status };
+  } catch {
+    return blank(body.toString("latin1", 0, 200), status);
+  }
+}
+
+/** RFC 8555 7.1.1; of `profiles` the names. The last two: draft-ietf-acme-dns-persist. */
 export type Directory = ReturnType<typeof readDirectory>;
 const readMeta = members({
-  termsOfService: optional(text),
   caaIdentities: textsOrNone,
-  externalAccountRequired: (value): boolean => value === true,
-  profiles: mapOf(text),
+  externalAccountRequired: isTrue,
+  profiles: (value, label) => new Set(Object.keys(object(value ?? {}, label))),
   issuerDomainNames: textsOrNone,
   accountHashPrefix: optional(text),
 });
-export const readDirectory = members({
+export const readDirectory = json(members({
   newNonce: link,
   newAccount: link,
   newOrder: link,
@@ -144,85 +141,64 @@ export const readDirectory = members({
   keyChange: link,
   renewalInfo: optional(link),
   meta: (value, label) => readMeta(value ?? {}, label),
-});
+}));
 
-/** RFC 8555 7.1.2; `body` is the object as the server sent it. */
+/** RFC 8555 7.1.2: the object as the server sent it. */
 export type Account = Resource & ReturnType<typeof readAccount>;
-const accountMembers = members({ status: or(text, "valid"), contact: textsOrNone });
-export const readAccount = (body: unknown, label: string) => ({
-  ...accountMembers(body, label),
-  body,
-});
+export const readAccount = json((value, label) => ({ body: object(value, label) }));
 
 /** RFC 8555 7.1.3. `status`: pending, ready, processing, valid, invalid, or another word. */
 export type Order = Resource & ReturnType<typeof readOrder>;
-export const readOrder = members({
+export const readOrder = json(members({
   status: text,
-  identifiers: list(readIdentifier),
   authorizations: list(link),
   finalize: link,
   certificate: optional(link),
-  expires: optional(date),
-  error: optional(readProblem),
-  profile: optional(text),
-  replaces: optional(text),
-});
+  error: optional(problem),
+}));
 
 /** RFC 8555 7.1.5; the last two are dns-persist-01's, in either spelling. */
-export interface Challenge {
-  readonly type: string;
-  readonly url: string;
-  readonly status: string;
-  readonly token?: string | undefined;
-  readonly error?: Problem | undefined;
-  readonly issuerDomainNames?: readonly string[] | undefined;
-  readonly accountUri?: string | undefined;
-}
+export type Challenge = ReturnType<typeof challenge>;
 const challengeMembers = members({
   type: text,
   url: link,
-  status: text,
-  token: optional(check("base64url", isToken)),
-  error: optional(readProblem),
+  token: optional(token),
+  error: optional(problem),
   issuerDomainNames: optional(texts),
   accountUri: optional(link),
-  "issuer-domain-names": optional(texts),
-  accounturi: optional(link),
 });
-export const readChallenge: Read<Challenge> = (value, label) => {
-  const { accounturi, "issuer-domain-names": names, ...rest } = challengeMembers(value, label);
-  const { issuerDomainNames = names, accountUri = accounturi } = rest;
-  return { ...rest, issuerDomainNames, accountUri };
+const challenge = (value: unknown, label: string) => {
+  const { accounturi, "issuer-domain-names": names, ...rest } = object(value, label);
+  return challengeMembers({ issuerDomainNames: names, accountUri: accounturi, ...rest }, label);
 };
 
 /** RFC 8555 7.1.4. */
 export type Authorization = Resource & ReturnType<typeof readAuthorization>;
-export const readAuthorization = members({
+export const readAuthorization = json(members({
   identifier: readIdentifier,
-  wildcard: (value): boolean => value === true,
+  wildcard: isTrue,
   status: text,
-  challenges: list(readChallenge),
-  expires: optional(date),
-});
+  challenges: list(challenge),
+}));
 
 /** RFC 9773 4.2; `retryAfter` in ms, from a minute to a day. */
 export type RenewalInfo = ReturnType<typeof readRenewalInfo> & { readonly retryAfter: number };
-const renewalMembers = members({
+const renewalMembers = json(members({
   suggestedWindow: members({ start: date, end: date }),
   explanationURL: or(link, undefined),
-});
-export const readRenewalInfo = (value: unknown, label: string) => {
-  const { suggestedWindow: { start, end }, explanationURL } = renewalMembers(value, label);
+}));
+export const readRenewalInfo = (body: Buffer) => {
+  const { suggestedWindow: { start, end }, explanationURL } = renewalMembers(body);
   if (start < end) return { start, end, explanationUrl: explanationURL };
   throw new Error("expected a window that ends after it starts");
 };
 
 /** RFC 8555 9.1: nothing but certificates is taken out. `issuer`: of the last, its common name. */
-export function readChain(body: Buffer): { pem: string; issuer: string | undefined } {
+export function readChain(body: Buffer, fields: readonly string[], url: string) {
   const blocks = pemBlocks(body.toString("latin1"), "CERTIFICATE");
   const issuers = blocks.slice(0, MAX_CHAIN).map((block) => readCertificate(block).issuerName);
   if (issuers.length === blocks.length && blocks.length > 0) {
-    return { pem: blocks.join(""), issuer: issuers.at(-1) };
+    return { pem: blocks.join(""), issuer: issuers.at(-1), alternates: alternatesOf(fields, url) };
   }
   throw new Error(`expected 1 to ${MAX_CHAIN} certificates in PEM, not ${blocks.length}`);
 }
@@ -237,21 +213,13 @@ export function nonceOf(fields: readonly string[]): string | undefined {
   return fieldValues(fields, "replay-nonce").find((value) => /^[\w-]{1,512}$/.test(value));
 }
 
-/** `rel` in lower case: `help`, `terms-of-service`, `alternate` … */
-export interface Link {
-  readonly rel: string;
-  readonly url: string;
-}
-
-/** RFC 8288 3: any number of `<target>; name="value"; …` in any number of fields. */
-export function linksOf(fields: readonly string[], base: string): Link[] {
+/** The URLs of the links with `rel="alternate"` (RFC 8288 3), in any number of fields. */
+function alternatesOf(fields: readonly string[], base: string): string[] {
   const text = fieldValues(fields, "link").join(",").slice(0, MAX_LINKS);
   const links = [...text.matchAll(/<([^<>]*)>((?:[^",]|"(?:[^"\\]|\\.)*")*)/g)];
   return links.flatMap(([, target = "", parameters = ""]) => {
-    const url = absolute(target, base) ?? "";
-    const rel = /^(?:[^"]|"[^"]*")*?;\s*rel\s*=\s*(?:"([^"]*)"|([^\s";,]+))/i.exec(parameters);
-    const relations = (rel?.[1] ?? rel?.[2] ?? "").toLowerCase().split(/\s+/);
-    return relations.map((rel) => ({ rel, url })).filter(({ rel, url }) => rel && url);
+    const is = /;\s*rel\s*=\s*(?:"(?:[^"]*\s)?)?alternate(?=["\s;]|$)/i.test(parameters);
+    return is ? absolute(target, base) ?? [] : [];
   });
 }
 

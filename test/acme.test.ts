@@ -18,7 +18,6 @@ import {
   type Order,
   toIdentifier,
 } from "../lib/acme.ts";
-import { DerError } from "../lib/der.ts";
 import type { HttpAnswer, HttpRequest } from "../lib/httpsclient.ts";
 import { JoseError, publicJwk, thumbprint } from "../lib/jose.ts";
 import { fromPem, selfSigned } from "../lib/x509.ts";
@@ -169,7 +168,6 @@ function fakeServer(
       pauses.push(ms);
       now += ms;
     },
-    random: () => 0,
     ...options,
   });
   return {
@@ -216,10 +214,13 @@ test("a certificate takes 9 requests, the fewest the protocol allows", async () 
   }, { accountUrl: undefined });
   const { client, log } = server;
   const account = await client.newAccount({ contact: ["mailto:a@example.com"] });
-  assert.deepEqual([account.url, account.status, client.accountUrl], [ACCOUNT, "valid", ACCOUNT]);
+  assert.deepEqual([account.url, account.body, client.accountUrl], [
+    ACCOUNT,
+    { status: "valid" },
+    ACCOUNT,
+  ]);
   const order = await client.newOrder({ identifiers: NAMES });
   assert.equal(order.url, ORDER);
-  assert.equal(order.expires?.toISOString(), "2026-11-29T12:00:00.123Z");
   const { challenges: [challenge] } = await client.getAuthorization(order.authorizations[0]!);
   assert.equal(client.keyAuthorization(challenge!.token!), `t-o_k.${thumbprint(KEY)}`);
   await client.respond(challenge!.url);
@@ -260,7 +261,7 @@ test("getDirectory() is asked for once a day, and again after a failure", async 
   const { client } = server;
   await failure(client.getDirectory());
   const [directory] = await Promise.all([client.getDirectory(), client.getDirectory()]);
-  assert.deepEqual(directory.meta.profiles, new Map([["shortlived", "six days"]]));
+  assert.deepEqual(directory.meta.profiles, new Set(["shortlived"]));
   assert.equal(directory.meta.externalAccountRequired, true);
   assert.deepEqual(directory.meta.caaIdentities, ["ca.example"]);
   assert.deepEqual(directory.meta.issuerDomainNames, []);
@@ -288,13 +289,10 @@ test("a request is sent again after badNonce, with the nonce of the refusal", as
   assert.deepEqual(server.log.slice(3).map(({ header }) => header.nonce), ["nonce-2", "nonce-3"]);
 });
 
-test("a request isn't sent more than 11 times for its nonce, or as often as asked", async () => {
+test("a request isn't sent more than 101 times for its nonce", async () => {
   const server = fakeServer({ "/new-order": refused(400, "badNonce") });
   assert.equal((await failure(server.client.newOrder({ identifiers: NAMES }))).type, "badNonce");
-  assert.equal(server.paths().filter((path) => path === "POST /new-order").length, 11);
-  const other = fakeServer({ "/new-order": refused(400, "badNonce") }, { badNonceRetries: 1 });
-  await failure(other.client.newOrder({ identifiers: NAMES }));
-  assert.equal(other.paths().filter((path) => path === "POST /new-order").length, 2);
+  assert.equal(server.paths().filter((path) => path === "POST /new-order").length, 101);
 });
 
 test("nonces that aren't base64url are ignored, and newNonce without one is an error", async () => {
@@ -304,7 +302,7 @@ test("nonces that aren't base64url are ignored, and newNonce without one is an e
   assert.equal(server.paths().filter((path) => path === "HEAD /new-nonce").length, 2);
   const { client } = fakeServer({ "/new-nonce": { nonce: "" } });
   const { message } = await failure(client.getOrder(ORDER));
-  assert.match(message, /answered newNonce with 200: "expected a Replay-Nonce field in base64url"/);
+  assert.match(message, /ACME newNonce: "expected a Replay-Nonce field in base64url"/);
 });
 
 test("a nonce isn't used again after the network failed", async () => {
@@ -392,7 +390,7 @@ test("newAccount() binds an external account with each hash", async () => {
 test("newAccount() needs a Location; a relative one is resolved", async () => {
   const reply = (...fields: string[]) => fakeServer({ "/new-account": { fields, body: {} } });
   const account = await reply("Location", "/account/1").client.newAccount();
-  assert.deepEqual([account.url, account.status, account.contact], [ACCOUNT, "valid", []]);
+  assert.equal(account.url, ACCOUNT);
   for (const fields of [[], ["Location", ""], ["Location", "ftp://ca.example/"]]) {
     const { message } = await failure(reply(...fields).client.newAccount());
     assert.match(message, /newAccount with 200: "expected a Location field with a URL"/);
@@ -401,9 +399,7 @@ test("newAccount() needs a Location; a relative one is resolved", async () => {
 
 test("updateAccount() and deactivateAccount() post to the account", async () => {
   const { client, log } = fakeServer({});
-  const account = await client.updateAccount(["mailto:b@example.com"]);
-  assert.deepEqual(account.contact, ["mailto:a@example.com"], "what the server says");
-  assert.deepEqual(account.body, { status: "valid", contact: ["mailto:a@example.com"] });
+  await client.updateAccount(["mailto:b@example.com"]);
   await client.deactivateAccount();
   const payloads = log.slice(-2).map(({ path, payload }) => [path, payload]);
   assert.deepEqual(payloads, [
@@ -443,20 +439,17 @@ test("keyChange() keeps the old key when it is refused", async () => {
   assert.equal(client.keyAuthorization("t"), `t.${thumbprint(KEY)}`);
 });
 
-test("newOrder() asks for a profile, dates and a certificate to replace", async () => {
+test("newOrder() asks for a profile and a certificate to replace", async () => {
   const { client, log } = fakeServer({});
-  const order = await client.newOrder({
+  await client.newOrder({
     identifiers: [toIdentifier("192.0.2.1")],
     profile: "shortlived",
     replaces: "a.b",
-    notAfter: new Date(NOW),
   });
-  assert.equal(order.replaces, "a.b");
   assert.deepEqual(JSON.parse(log.at(-1)!.payload), {
     identifiers: [{ type: "ip", value: "192.0.2.1" }],
     profile: "shortlived",
     replaces: "a.b",
-    notAfter: "2026-11-22T12:00:00.000Z",
   });
 });
 
@@ -466,8 +459,7 @@ test("newOrder() doesn't ask for what the CA doesn't have", async () => {
   const error = await failure(client.newOrder({ identifiers: NAMES, profile: "classic" }));
   assert.equal(error.type, "invalidProfile");
   assert.match(error.message, /^ACME profile: invalidProfile "no classic, only: "$/);
-  const order = await client.newOrder({ identifiers: NAMES, replaces: "a.b" });
-  assert.equal(order.replaces, undefined);
+  await client.newOrder({ identifiers: NAMES, replaces: "a.b" });
   assert.deepEqual(JSON.parse(log.at(-1)!.payload), { identifiers: NAMES });
 });
 
@@ -480,17 +472,17 @@ test("newOrder() goes without replaces when that may be why it was refused", asy
     [403, "unauthorized", true],
     [500, "serverInternal", true],
     [429, "rateLimited", false],
-    [400, "rejectedIdentifier", false],
-    [403, "userActionRequired", false],
+    [401, "unauthorized", false],
     [503, "serverInternal", false],
   ] as const;
   for (const [status, type, again] of rows) {
     const taken = { ...made, body: ORDER_BODY };
     const server = fakeServer({ "/new-order": [refused(status, type), taken] });
     const ordered = server.client.newOrder({ identifiers: NAMES, replaces: "a.b" });
-    if (again) assert.equal((await ordered).replaces, undefined);
+    if (again) assert.equal((await ordered).url, ORDER);
     else assert.equal((await failure(ordered)).type, type);
     assert.equal(server.log.length, again ? 4 : 3, type);
+    if (again) assert.deepEqual(JSON.parse(server.log.at(-1)!.payload), { identifiers: NAMES });
   }
   const never = fakeServer({ "/new-order": refused(409, "alreadyReplaced") });
   await failure(never.client.newOrder({ identifiers: NAMES, replaces: "a.b" }));
@@ -554,16 +546,15 @@ test("waitForAuthorization() rejects with the failed challenge's own problem", a
   assert.deepEqual([type, text.includes("the authorization is expired")], ["", true]);
 });
 
-test("waitForOrder() asks nothing when it is known how it ends", async () => {
-  const server = fakeServer({});
-  const order = await server.client.newOrder({ identifiers: NAMES });
+test("finalize() asks nothing when it is known how the order ends", async () => {
+  const error = { type: `${URN}caa`, detail: "forbidden", status: 503 };
+  const server = fakeServer({ "/order/1": { body: { ...ORDER_BODY, status: "invalid", error } } });
+  const invalid = await server.client.getOrder(ORDER);
   const asked = server.log.length;
-  assert.equal(await server.client.waitForOrder(order, ["pending"]), order);
-  const error = { type: `${URN}caa`, detail: "forbidden", status: 403, subproblems: [] };
-  const invalid: Order = { ...order, status: "invalid", error };
-  const caught = await failure(server.client.waitForOrder(invalid, ["ready"]));
+  const caught = await failure(server.client.finalize(invalid, Buffer.of(1)));
   assert.equal(caught.message, 'ACME server made the order invalid: caa "forbidden"');
-  await failure(server.client.waitForOrder({ ...order, status: "deactivated" }, ["ready"]));
+  const { error: _, ...other } = { ...invalid, status: "deactivated" };
+  await failure(server.client.finalize({ ...other, error: undefined }, Buffer.of(1)));
   assert.equal(server.log.length, asked);
 });
 
@@ -618,6 +609,18 @@ test("finalize() asks for the order's state when its answer was lost", async () 
   }
 });
 
+test("finalize() asks once for an order that ends meanwhile", async () => {
+  const error = { type: `${URN}serverInternal`, detail: "gone", status: 500 };
+  const server = fakeServer({
+    "/finalize/1": { status: 504, body: "" },
+    "/order/1": orderIs("invalid", { error }),
+  });
+  const order = await orderOf(server.client, "ready");
+  const { message } = await failure(server.client.finalize(order, Buffer.of(1)));
+  assert.equal(message, 'ACME server made the order invalid: serverInternal "gone"');
+  assert.equal(server.paths().filter((path) => path === "POST /order/1").length, 1);
+});
+
 test("finalize() gives up on a refusal, and on an order that never is ready", async () => {
   const bad = fakeServer({ "/finalize/1": refused(400, "badCSR") });
   const order = await orderOf(bad.client, "ready");
@@ -669,6 +672,18 @@ test("getCertificate() takes the chain of the preferred issuer", async () => {
   }
 });
 
+test("getCertificate() gives the default chain when another can't be had", async () => {
+  const link = ["Link", '</cert/2>;rel="alternate", </cert/3>; rel=alternate'];
+  const first = { fields: link, body: CHAIN };
+  for (const gone of [{ status: 404 }, { body: "no chain" }, new Error("reset")]) {
+    const other = pem("leaf.example") + pem("Third-CA");
+    const { client } = fakeServer({ "/cert/1": first, "/cert/2": gone, "/cert/3": gone });
+    assert.equal(await client.getCertificate(CERT, "Third-CA"), CHAIN);
+    const half = fakeServer({ "/cert/1": first, "/cert/2": gone, "/cert/3": { body: other } });
+    assert.equal(await half.client.getCertificate(CERT, "Third-CA"), other);
+  }
+});
+
 test("getCertificate() takes nothing but certificates out of the answer", async () => {
   const key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
   const { client } = fakeServer({ "/cert/1": { body: `${key}\r\n${CHAIN}# end\n` } });
@@ -684,10 +699,10 @@ test("getCertificate() takes nothing but certificates out of the answer", async 
 
 test("revokeCertificate() is signed by the account or the certificate's key", async () => {
   const { client, log } = fakeServer({});
-  await client.revokeCertificate(Buffer.of(1, 2), { reason: 4 });
-  await client.revokeCertificate(Buffer.of(1, 2), { certificateKey: KEY });
+  await client.revokeCertificate(Buffer.of(1, 2));
+  await client.revokeCertificate(Buffer.of(1, 2), KEY);
   const [byAccount, byKey] = log.slice(-2);
-  assert.deepEqual(JSON.parse(byAccount!.payload), { certificate: "AQI", reason: 4 });
+  assert.deepEqual(JSON.parse(byAccount!.payload), { certificate: "AQI" });
   assert.deepEqual([byAccount!.header.kid, byKey!.header.kid], [ACCOUNT, undefined]);
   assert.deepEqual(byKey!.header.jwk, publicJwk(KEY));
 });
@@ -750,17 +765,11 @@ test("renewalInfo() is undefined where there is none, and refuses bad windows", 
   );
 });
 
-test("AcmeError keeps the problem, its subproblems, links and when to try again", async () => {
+test("AcmeError keeps the problem, its subproblems and when to try again", async () => {
   const { client } = fakeServer({
     "/new-order": {
       status: 403,
-      fields: [
-        ...[
-          "Link",
-          `<${CA}/terms-2>;rel="terms-of-service", <https://help.example/?a,b>; rel="help x"`,
-        ],
-        ...["Retry-After", "60"],
-      ],
+      fields: ["Retry-After", "60"],
       body: {
         type: `${URN}userActionRequired`,
         detail: "agree",
@@ -776,11 +785,6 @@ test("AcmeError keeps the problem, its subproblems, links and when to try again"
   const error = await failure(client.newOrder({ identifiers: NAMES }));
   assert.equal(error.type, "userActionRequired");
   assert.equal(error.retryAfter, 60_000);
-  assert.deepEqual(error.links, [
-    { rel: "terms-of-service", url: `${CA}/terms-2` },
-    { rel: "help", url: "https://help.example/?a,b" },
-    { rel: "x", url: "https://help.example/?a,b" },
-  ]);
   const { problem } = error;
   assert.deepEqual([problem.status, problem.instance], [403, `${CA}/terms-2`]);
   assert.deepEqual(problem.algorithms, ["ES256"]);
@@ -795,13 +799,12 @@ test("AcmeError keeps the problem, its subproblems, links and when to try again"
   );
 });
 
-test("AcmeError finds when a rate limit ends in the detail's words", async () => {
-  for (const time of ["2026-11-22 13:00:00 UTC", "2026-11-22T13:00:00Z"]) {
-    const detail = `too many certificates (5) already issued, retry after ${time}: see https://…`;
-    const { client } = fakeServer({ "/new-order": refused(429, "rateLimited", detail) });
-    const { retryAfter } = await failure(client.newOrder({ identifiers: NAMES }));
-    assert.equal(retryAfter, 3_595_000, "by the server's clock");
-  }
+test("what is limited is asked for again only when the server says when", async () => {
+  const limited = refused(429, "rateLimited");
+  const soon = { ...limited, fields: ["Retry-After", "5"] };
+  const server = fakeServer({ "/order/1": [soon, limited] });
+  assert.equal((await failure(server.client.getOrder(ORDER))).retryAfter, undefined);
+  assert.deepEqual(server.pauses, [5_000]);
 });
 
 test("whatever a refusal says, it becomes an AcmeError", async () => {
@@ -832,7 +835,7 @@ test("whatever a refusal says, it becomes an AcmeError", async () => {
 test("an answer that isn't as the RFC has it says what was expected", async () => {
   const [challenge] = AUTHZ_BODY.challenges;
   const rows: readonly [path: string, body: unknown, expected: RegExp][] = [
-    ["/order/1", "<!DOCTYPE html>", /expected a JSON object, not .*DOCTYPE/],
+    ["/order/1", "<!DOCTYPE html>", /^ACME server answered order with 200: .*DOCTYPE/],
     ["/order/1", "[]", /expected the answer to be an object, not an array/],
     ["/order/1", "null", /expected the answer to be an object, not null/],
     ["/order/1", " ".repeat(1024 * 1024 + 1), /expected at most 1048576 bytes/],
@@ -853,16 +856,10 @@ test("an answer that isn't as the RFC has it says what was expected", async () =
     ["/order/1", { ...ORDER_BODY, authorizations: [AUTHZ, 5] }, /expected authorizations\[1\] to/],
     ["/order/1", { ...ORDER_BODY, authorizations: Array(1_001).fill(AUTHZ) }, /to be an array/],
     [
-      "/order/1",
-      { ...ORDER_BODY, identifiers: ["a"] },
-      /expected identifiers\[0\] to be an object/,
+      "/authz/1",
+      { ...AUTHZ_BODY, identifier: { type: "email", value: "a" } },
+      /expected identifier\.type to be dns or ip, not/,
     ],
-    [
-      "/order/1",
-      { ...ORDER_BODY, identifiers: [{ type: "email", value: "a" }] },
-      /expected identifiers\[0\]\.type to be dns or ip, not/,
-    ],
-    ["/order/1", { ...ORDER_BODY, expires: "never" }, /expected expires to be a date/],
     ["/order/1", { ...ORDER_BODY, error: "bad" }, /expected error to be an object/],
     ["/authz/1", { ...AUTHZ_BODY, identifier: null }, /expected identifier to be an object/],
     ["/authz/1", { ...AUTHZ_BODY, challenges: [null] }, /expected challenges\[0\] to be an object/],
@@ -871,7 +868,7 @@ test("an answer that isn't as the RFC has it says what was expected", async () =
     ["/authz/1", { ...AUTHZ_BODY, challenges: [{ ...challenge, url: "" }] }, /url to be an http/],
     ["/directory", { ...DIRECTORY, newNonce: undefined }, /expected newNonce to be an http/],
     ["/directory", { ...DIRECTORY, meta: [] }, /expected meta to be an object/],
-    ["/directory", { ...DIRECTORY, meta: { profiles: { a: 1 } } }, /expected a to be a text/],
+    ["/directory", { ...DIRECTORY, meta: { profiles: ["a"] } }, /profiles to be an object/],
     ["/directory", { ...DIRECTORY, meta: { caaIdentities: "x" } }, /caaIdentities to be an array/],
   ];
   for (const [path, body, expected] of rows) {
@@ -915,6 +912,18 @@ test("an aborted signal ends requests and pauses, and those of one client only",
   assert.equal(mine.accountUrl, ACCOUNT);
 });
 
+test("an aborted signal doesn't end the directory request that others wait for", async () => {
+  const { client, log } = fakeServer({ "/directory": [new Error("reset"), { body: DIRECTORY }] });
+  const stop = new AbortController();
+  const first = client.withSignal(stop.signal).getDirectory();
+  const second = client.withSignal(new AbortController().signal).getDirectory();
+  stop.abort(new Error("enough"));
+  await assert.rejects(first, /enough/);
+  assert.equal((await second).newOrder, DIRECTORY.newOrder);
+  await assert.rejects(client.withSignal(stop.signal).getDirectory(), /enough/);
+  assert.equal(log.length, 2);
+});
+
 test("withSignal() shares account, key and nonces", async () => {
   const server = fakeServer({}, { accountUrl: undefined });
   const other = server.client.withSignal(new AbortController().signal);
@@ -940,7 +949,7 @@ yNQwCgYIKoZIzj0EAwIDRwAwRAIge09+S5TZAlw5tgtiVvuERV6cT4mfutXIlwTb
 test("certificateId() gives the example of RFC 9773", () => {
   assert.equal(certificateId(ARI_EXAMPLE), "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE");
   assert.equal(certificateId(ARI_EXAMPLE + CHAIN), "aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE");
-  assert.throws(() => certificateId(CHAIN), DerError, "no authority key identifier");
+  assert.throws(() => certificateId(CHAIN), /doesn't say which key/);
   assert.equal(fromPem(ARI_EXAMPLE).length, 327);
 });
 

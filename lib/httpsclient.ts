@@ -187,7 +187,7 @@ function redirect(request: HttpRequest, url: URL, answer: HttpAnswer): HttpReque
   return { ...request, url: to.href, fields };
 }
 
-/** Tries every address of a name; a name goes out as SNI, an address doesn't (RFC 6066 section 3). */
+/** Tries every address of a name. A name goes out as SNI, an address doesn't (RFC 6066 3). */
 function connect(url: URL, options: HttpClientOptions, task: Task): Promise<net.Socket> {
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1").replace(/\.$/, "");
   const { ca, serverName = host } = options;

@@ -272,7 +272,7 @@ function makeChallenge(name: string, keyAuthorization: string): string {
   });
 }
 
-test("selfSigned() answers tls-alpn-01 by one name and the hash of the key authorization", async (t) => {
+test("selfSigned() answers tls-alpn-01 with the hash of the key authorization", async (t) => {
   const token = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.thumbprint";
   for (const name of ["example.com", LONG, "192.0.2.1", "2001:db8::1"]) {
     const pem = makeChallenge(name, token);

@@ -1,7 +1,7 @@
 /**
  * One certificate from one CA: an order, a challenge for every name, another type of challenge
- * where one fails, and the chain (RFC 8555 section 7.4). An order is on disk with its key as soon as
- * it is placed: after a crash it is taken up again, and nothing that was issued is lost.
+ * where one fails, and the chain (RFC 8555 section 7.4). An order is on disk with its key as soon
+ * as it is placed: after a crash it is taken up again, and nothing that was issued is lost.
  *
  * Needs `authority.ts`, `acme.ts`, `acmestate.ts`, `challenges.ts`, `store.ts`, `turns.ts`,
  * `x509.ts`.
@@ -117,18 +117,36 @@ export class Orders {
     return { order, key };
   }
 
-  /** The order that an earlier run has left, if it can still be ended. */
-  async #resume({ client, authority, key }: Wanted): Promise<Open | undefined> {
+  /** The order that an earlier run has left, if it can still be ended. Rejects if it has failed. */
+  async #resume(wanted: Wanted): Promise<Open | undefined> {
+    const { client, authority, key, old } = wanted;
     const { pending } = this.#options.state.get(key);
+    if (pending?.key === old?.privateKey) return undefined; // it was ended, and the end not noted
     if (pending?.directory !== authority.directory) return undefined;
     try {
       const order = await client.getOrder(pending.url);
+      if (order.status === "invalid") await this.#tellFailure(wanted, order);
       if (!["pending", "ready", "processing", "valid"].includes(order.status)) return undefined;
       this.#options.progress("order taken up again", { url: order.url });
       return { order, key: createPrivateKey(pending.key) };
     } catch (error) {
       if (error instanceof AcmeError && error.problem.status < 500) return undefined;
       throw error;
+    }
+  }
+
+  /**
+   * A challenge that failed while nobody was there counts before there is another order: or else a
+   * restart loop would place one each time. An order that just expired isn't a failure.
+   */
+  async #tellFailure({ client, key }: Wanted, { authorizations }: Order): Promise<void> {
+    await this.#options.state.update(key, { pending: undefined });
+    for (const url of authorizations) {
+      const one = await client.getAuthorization(url);
+      const challenge = one.challenges.find(({ error }) => error);
+      if (challenge === undefined) continue;
+      const why = await client.waitForAuthorization(url).catch((error: Error) => error);
+      throw new ProofError({ ...one, client, challenge, keyAuthorization: "" }, one, why);
     }
   }
 

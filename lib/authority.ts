@@ -2,13 +2,14 @@
  * A CA with the account that is used there: registered when it is first needed, its key on disk
  * before the CA hears of it (RFC 8555 sections 7.3.1 to 7.3.6).
  *
- * Needs `acme.ts`, `account.ts`, `httpsclient.ts`.
+ * Needs `acme.ts`, `account.ts`, `httpsclient.ts`, `lock.ts`.
  */
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { accountPath, loadAccount, saveAccount, type StoredAccount } from "./account.ts";
 import { AcmeClient, AcmeError } from "./acme.ts";
 import type { HttpClient } from "./httpsclient.ts";
 import { thumbprint } from "./jose.ts";
+import { withLock } from "./lock.ts";
 
 /** What a CA may say of an account that isn't, or isn't signed for, as it used to be. */
 const ACCOUNT_PROBLEMS = ["accountDoesNotExist", "unauthorized", "malformed"];
@@ -45,7 +46,7 @@ export class Authority {
     this.first = options.first;
   }
 
-  /** With an account; rejects with AcmeError, HttpError, or Error for a damaged file, and then tries again. */
+  /** With an account; after a rejection (AcmeError, HttpError, a damaged file) it tries again. */
   client(): Promise<AcmeClient> {
     this.#client ??= this.#open().catch((error) => {
       this.#client = undefined;
@@ -163,11 +164,14 @@ export class Authority {
   async #load(): Promise<Loaded> {
     const { userData, directory, first, email } = this.#options;
     const path = await accountPath(userData, directory, first);
-    const stored = await loadAccount(path, directory);
-    if (stored !== undefined) return { path, account: { ...stored, directory } };
-    const account = { directory, email, key: newAccountKey() };
-    await saveAccount(path, account);
-    return { path, account };
+    const load = async () => {
+      const stored = await loadAccount(path, directory);
+      return stored && { path, account: { ...stored, directory } };
+    };
+    return await load() ?? withLock(path, async () => { // of two that begin, one makes the key
+      const account = { directory, email, key: newAccountKey() };
+      return await load() ?? saveAccount(path, account).then(() => ({ path, account }));
+    });
   }
 }
 

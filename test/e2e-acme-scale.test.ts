@@ -298,6 +298,24 @@ test("an order that kill -9 left no time to forget doesn't renew its certificate
   assert.equal(obtained(second), 1);
 });
 
+test("Centauris that share a store and an account lose nothing of each other's", async (t) => {
+  const site = await startSite(t, { env: { PEBBLE_VA_ALWAYS_VALID: "1" } });
+  if (site === undefined) return;
+  const { pebble, folder } = site;
+  const env = { HTTP_PORT: "0", HTTPS_PORT: "0", ACME_CHALLENGES: "http-01" };
+  const sets = ["one", "two"].map((own) => named(10, `${own}.example.com`));
+  const both = await Promise.all(sets.map((names) => site.start(names, env)));
+  await Promise.all(both.map((centauri) => allObtained(centauri, 10)));
+  await Promise.all(both.map((centauri) => centauri.stop()));
+  await checkFiles(site);
+  const records = await stored(site);
+  assert.deepEqual([...records.keys()].sort(), sets.flat().sort());
+  assert.deepEqual([...records.values()].sort(), issuedBy(pebble).sort());
+  assert.equal(linesOf(pebble, /There are now \d+ accounts/).length, 1);
+  const state = JSON.parse(await readFile(join(folder, "certs.json.acme"), "utf8"));
+  assert.deepEqual(state, {}, "no order is left");
+});
+
 test("names that are gone for a moment, or in another order, are ordered once", async (t) => {
   const slow = { PEBBLE_VA_NOSLEEP: "", PEBBLE_VA_SLEEPTIME: "2" };
   const site = await startSite(t, { env: slow });

@@ -20,7 +20,7 @@ const [SECOND, MINUTE, HOUR, DAY] = [1_000, 60_000, 3_600_000, 86_400_000];
 const CHECK_INTERVAL = 12 * HOUR;
 /** After the first, second … failure in a row; the last for all others. */
 const BACKOFF = [MINUTE, 10 * MINUTE, 100 * MINUTE, DAY];
-/** For what isn't the CA's doing: looked at again without asking the CA. */
+/** For what isn't the CA's doing, from the second time on: looked at again without asking the CA. */
 const SOON = 10 * MINUTE;
 /** When the CA doesn't tell what it suggests (RFC 9773 section 4.3.3). */
 const ARI_RETRY = 6 * HOUR;
@@ -53,7 +53,7 @@ interface Item {
   readonly key: string;
   /** Milliseconds since the epoch; the next two are 0 for any time. */
   due: number;
-  /** When its staple is looked at, and when it is looked at again after what wasn't the CA's doing. */
+  /** When the staple is looked at; when the names are, after what wasn't the CA's doing. */
   stapleAt: number;
   /** The certificate that `stapleAt` is about. */
   stapleFor: string | undefined;
@@ -130,15 +130,20 @@ export class Renewal {
 
   /** When there is something to do; `fresh`: somebody may have changed what was in the way. */
   #plan(item: Item, fresh = false): number {
-    const { failure, hasty } = this.#options.state.get(item.key);
     const record = this.#record(item);
-    const renew = record === undefined ? 0 : this.#renewalTime(record);
-    const paced = hasty === undefined ? 0 : Date.parse(hasty.at) + pause(hasty.count);
-    const allowed = failure === undefined ? 0 : this.#allowed(item, failure, fresh);
-    const order = Math.max(renew, paced, allowed, item.holdUntil);
+    const order = this.#orderTime(item, record, fresh);
     if (record === undefined) return order;
     const staple = this.#life(record).mustStaple ? item.stapleAt : Infinity;
     return Math.min(order, ariTime(record), staple);
+  }
+
+  /** When an order may be placed. */
+  #orderTime(item: Item, record: CertificateRecord | undefined, fresh = false): number {
+    const { failure, hasty } = this.#options.state.get(item.key);
+    const renew = record === undefined ? 0 : this.#renewalTime(record);
+    const paced = hasty === undefined ? 0 : Date.parse(hasty.at) + pause(hasty.count);
+    const allowed = failure === undefined ? 0 : this.#allowed(item, failure, fresh);
+    return Math.max(renew, paced, allowed, item.holdUntil);
   }
 
   /** When a failed set may be tried again. */
@@ -192,9 +197,7 @@ export class Renewal {
     if (record !== undefined && ariTime(record) <= Date.now()) {
       record = await this.#refreshAri(item, record);
     }
-    if (record === undefined || this.#renewalTime(record) <= Date.now()) {
-      await this.#obtain(item, record);
-    }
+    if (this.#orderTime(item, record, true) <= Date.now()) await this.#obtain(item, record);
     record = this.#record(item);
     if (record === undefined || !this.#life(record).mustStaple) return;
     // Once in its time: a responder that is down isn't asked, nor complained of, at every look.
@@ -315,7 +318,8 @@ export class Renewal {
     const { state, log, configuration } = this.#options;
     const now = Date.now();
     const count = (before?.count ?? 0) + 1;
-    const delay = retry === "soon" ? SOON : pause(count) * (1 + Math.random() / 10);
+    const soon = item.holdUntil === 0 ? MINUTE : SOON; // the network may come up after us
+    const delay = retry === "soon" ? soon : pause(count) * (1 + Math.random() / 10);
     const until = new Date(Math.max(now + delay, retryAt?.getTime() ?? 0)).toISOString();
     const next = retry === "never-until-change" ? "" : until;
     // The CA was asked for nothing: a restart may try again at once.

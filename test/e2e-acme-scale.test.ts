@@ -342,6 +342,34 @@ function recordOf(name: string): { record: object; certificate: string } {
   return { record: { ...record, notAfter }, certificate: cert };
 }
 
+test("without a CA what is stored is served, and the rest obtained after SIGHUP", async (t) => {
+  const site = await startSite(t);
+  if (site === undefined) return;
+  const [port = 0] = await freePorts(1);
+  const { record, certificate } = recordOf("kept.example.com");
+  await writeFile(join(site.folder, "certs.json"), JSON.stringify([record]));
+  const env = { ACME_DIRECTORY: `https://localhost:${port}/dir` };
+  const centauri = await site.start(["kept.example.com", "new.example.com"], env);
+  const { httpsPort } = centauri;
+  assert.equal(await served(httpsPort, "kept.example.com", certificate), serialOf(certificate));
+  const failure = await refused(centauri);
+  assert.equal(failure.cause, "ca-unreachable");
+  // A minute later, not ten, should nobody send SIGHUP: the system may just have started.
+  assert.ok(Date.parse(`${failure.next}`) - Date.parse(`${failure.time}`) < 70_000);
+  const gate = net.createServer((socket) => {
+    const to = net.connect(Number(new URL(site.pebble.directory).port), "127.0.0.1");
+    socket.pipe(to).pipe(socket);
+    for (const each of [socket, to]) each.on("error", () => each.destroy());
+  });
+  t.after(() => gate.close());
+  await once(gate.listen(port, "127.0.0.1"), "listening");
+  centauri.signal("SIGHUP");
+  await allObtained(centauri, 1);
+  const root = await site.pebble.root();
+  assert.equal(await served(httpsPort, "new.example.com", root), issuedBy(site.pebble)[0]);
+  await centauri.stop();
+});
+
 /** What a CA may do instead of its work. */
 const TROUBLE = {
   "never answers": () => {},

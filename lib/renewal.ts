@@ -91,6 +91,7 @@ export class Renewal {
       const item = this.#items.get(key) ?? { names, key, ...times, busy };
       item.holdUntil = 0; // whoever reloads may have mended it
       if (!item.busy) item.due = this.#plan(item, true);
+      this.#tellWaiting(item);
       items.set(key, item);
     }
     this.#items = items;
@@ -131,32 +132,34 @@ export class Renewal {
   /** When there is something to do; `fresh`: somebody may have changed what was in the way. */
   #plan(item: Item, fresh = false): number {
     const record = this.#record(item);
-    const order = this.#orderTime(item, record, fresh);
+    const waits = !fresh && this.#options.state.get(item.key).failure?.next === "";
+    const order = Math.max(this.#orderTime(item, record), waits ? Date.now() + SOON : 0);
     if (record === undefined) return order;
     const staple = this.#life(record).mustStaple ? item.stapleAt : Infinity;
     return Math.min(order, ariTime(record), staple);
   }
 
-  /** When an order may be placed. */
-  #orderTime(item: Item, record: CertificateRecord | undefined, fresh = false): number {
-    const { failure, hasty } = this.#options.state.get(item.key);
+  /** When an order may be placed, if what a failure waits for has changed by then. */
+  #orderTime({ key, holdUntil }: Item, record: CertificateRecord | undefined): number {
+    const { failure, hasty } = this.#options.state.get(key);
     const renew = record === undefined ? 0 : this.#renewalTime(record);
     const paced = hasty === undefined ? 0 : Date.parse(hasty.at) + pause(hasty.count);
-    const allowed = failure === undefined ? 0 : this.#allowed(item, failure, fresh);
-    return Math.max(renew, paced, allowed, item.holdUntil);
+    return Math.max(renew, paced, holdUntil, this.#allowed(failure));
   }
 
-  /** When a failed set may be tried again. */
-  #allowed({ names }: Item, failure: Failure, fresh: boolean): number {
-    const { at, next, configuration, message, advice } = failure;
-    const now = Date.now();
-    // A clock that was ahead of its time when that was written mustn't keep it waiting.
-    if (configuration !== this.#options.configuration || Date.parse(at) > now + HOUR) return 0;
-    const until = next === "" ? now + (fresh ? 0 : SOON) : Date.parse(next);
-    if (fresh && until > now) {
-      this.#options.log.info("certificate waits", { names, problem: message, advice, next });
-    }
-    return until;
+  /** When what has failed may be tried again; a clock may have been wrong when that was written. */
+  #allowed(failure: Failure | undefined): number {
+    const { at, next, configuration } = failure ?? { next: "" };
+    const isOld = configuration !== this.#options.configuration;
+    return next === "" || isOld || Date.parse(at ?? "") > Date.now() + HOUR ? 0 : Date.parse(next);
+  }
+
+  /** At a start or reload: what waits, so that nobody wonders why nothing happens. */
+  #tellWaiting({ names, key }: Item): void {
+    const { failure } = this.#options.state.get(key);
+    if (failure === undefined || this.#allowed(failure) <= Date.now()) return;
+    const { message: problem, advice, next } = failure;
+    this.#options.log.info("certificate waits", { names, problem, advice, next });
   }
 
   /** Starts what is due, and sets the timer for what is due next. */
@@ -197,7 +200,7 @@ export class Renewal {
     if (record !== undefined && ariTime(record) <= Date.now()) {
       record = await this.#refreshAri(item, record);
     }
-    if (this.#orderTime(item, record, true) <= Date.now()) await this.#obtain(item, record);
+    if (this.#orderTime(item, record) <= Date.now()) await this.#obtain(item, record);
     record = this.#record(item);
     if (record === undefined || !this.#life(record).mustStaple) return;
     // Once in its time: a responder that is down isn't asked, nor complained of, at every look.

@@ -5,24 +5,16 @@
 import process from "node:process";
 import { parseNetworks } from "./lib/addr.ts";
 import { answer } from "./lib/answer.ts";
-import {
-  checkAcmeOptions,
-  checkAutocert,
-  createAutocert,
-  isAutomatic,
-  providersInUse,
-} from "./lib/autocert.ts";
+import { checkAcmeOptions, commandOf, isAutomatic, providersInUse } from "./lib/acmesettings.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
-import { commandOf, runCommand } from "./lib/commands.ts";
 import { Frontend, type FrontendOptions } from "./lib/frontend.ts";
 import { createLogger, type Level, type Logger, quote } from "./lib/log.ts";
 import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
 import { Proxy } from "./lib/proxy.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
-import type { Progress } from "./lib/order.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
 import { UpstreamPools } from "./lib/upstream.ts";
@@ -66,6 +58,7 @@ function checkRoutes({ routes }: RouteTable): void {
 /** Says all that is wrong, not only what a start would stumble over first. */
 async function validate(options: Options, log: Logger): Promise<boolean> {
   const path = options.string("config");
+  const { checkAutocert } = await import("./lib/autocert.ts");
   const reading = readRoutes(path, checkRoutes);
   const checks = [openStore(options), reading, checkAutocert(options, process.env)];
   const failed = (await Promise.allSettled(checks)).filter((one) => one.status === "rejected");
@@ -115,12 +108,10 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     log,
   });
   const challenges = new ChallengeAnswers();
-  const progress: Progress = (step, fields) => log.debug(step, fields);
   const autocert = isAutomatic(options)
-    ? await createAutocert(options, {
-      ...{ store, certificates, log, progress },
-      answers: challenges,
-      env: process.env,
+    ? await (await import("./lib/autocert.ts")).createAutocert(options, {
+      ...{ store, certificates, challenges, log, env: process.env },
+      progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
   const redirectPort = options.integer("http-redirect-port");
@@ -180,9 +171,9 @@ async function command(options: Options, log: Logger): Promise<boolean> {
     handle: (head, downstream) => answer(downstream, head, 404, "Only a CA is answered here."),
   });
   try {
+    const { runCommand } = await import("./lib/commands.ts");
     return await runCommand(options, {
-      ...{ store, log, env: process.env },
-      answers: challenges,
+      ...{ store, challenges, log, env: process.env },
       listen: () => frontend.listen(),
       write: (line) => void process.stdout.write(`${line}\n`),
     });

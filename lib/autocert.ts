@@ -2,8 +2,8 @@
  * The ACME side, put together as the options ask for it: which CAs, which challenges, through which
  * DNS; what the front end, the renewals and the commands use of it.
  *
- * Needs `issuer.ts`, `renewal.ts` and what those need, `options.ts`, `httpsclient.ts`,
- * `resolver.ts`, `dns/load.ts` when a provider is named.
+ * Needs `acmesettings.ts`, `issuer.ts`, `renewal.ts` and what those need, `httpsclient.ts`,
+ * `resolver.ts`, and what is in `dns/` when it is asked for. Loaded when ACME is.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -11,6 +11,7 @@ import { delimiter } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import tls from "node:tls";
 import { accountPath, loadAccount } from "./account.ts";
+import { challengeTypes, isAutomatic } from "./acmesettings.ts";
 import { AcmeState } from "./acmestate.ts";
 import { Authority } from "./authority.ts";
 import type { Certificates } from "./certs.ts";
@@ -18,16 +19,14 @@ import { ChallengeAnswers, type Solver } from "./challenges.ts";
 import { createHttpClient, type HttpClient } from "./httpsclient.ts";
 import { Issuer } from "./issuer.ts";
 import type { Logger } from "./log.ts";
-import { OptionError, type Options } from "./options.ts";
+import type { Options } from "./options.ts";
 import type { KEY_TYPES, Progress } from "./order.ts";
 import { createPreflight, foresee } from "./preflight.ts";
 import { Renewal } from "./renewal.ts";
 import { Resolver } from "./resolver.ts";
-import { canServeAcmeTls } from "./runtime.ts";
 import type { CertificateStore } from "./store.ts";
 
 const USER_AGENT = "Centauri/0.1";
-const CHALLENGES = ["http-01", "tls-alpn-01", "dns-01", "dns-persist-01"];
 
 /** Parts that others use; `close` ends what is under way. */
 export interface Autocert {
@@ -37,55 +36,13 @@ export interface Autocert {
   close(): Promise<void>;
 }
 
-/** Whether certificates are to be obtained: somebody gave an address, a CA or a DNS provider. */
-export function isAutomatic(options: Options): boolean {
-  return options.string("acme-email") !== "" || options.isSet("acme-directory") ||
-    options.string("dns-provider") !== "";
-}
-
-/** The providers that are used: with ACME, nothing is self-signed that it could obtain. */
-export function providersInUse(options: Options): readonly string[] {
-  const providers = options.list("certificate-providers");
-  const last = providers.findIndex((name) => name !== "lego" || isAutomatic(options));
-  return last < 0 ? providers : providers.slice(0, last + 1);
-}
-
-/** In order of preference. */
-export function challengeTypes(options: Options): readonly string[] {
-  const chosen = options.list("acme-challenges");
-  if (chosen.length > 0) return chosen;
-  if (options.string("dns-provider") !== "") return ["dns-01"];
-  return canServeAcmeTls() ? ["http-01", "tls-alpn-01"] : ["http-01"];
-}
-
-/** Throws OptionError for what the table of options can't know. */
-export function checkAcmeOptions(options: Options): void {
-  if (options.list("acme-directory").length === 0) {
-    throw new OptionError("can't use --acme-directory: expected one https:// URL or more");
-  }
-  for (const url of options.list("acme-directory")) {
-    if (URL.canParse(url) && new URL(url).protocol === "https:") continue;
-    throw new OptionError(`can't use --acme-directory "${url}": expected https:// URLs`);
-  }
-  for (const type of challengeTypes(options)) {
-    if (CHALLENGES.includes(type) && (type !== "tls-alpn-01" || canServeAcmeTls())) continue;
-    const known = CHALLENGES.includes(type) ? "Deno can't answer it: run Centauri on Node, or" : "";
-    const expected = `${known} expected some of ${CHALLENGES.join(", ")}`.trimStart();
-    throw new OptionError(`can't use --acme-challenges "${type}": ${expected}`);
-  }
-  const byProvider = challengeTypes(options).includes("dns-01");
-  if (byProvider && options.string("dns-provider") === "") {
-    throw new OptionError("can't use --acme-challenges dns-01: --dns-provider isn't set");
-  }
-  readRoots(options);
-}
-
 /** What a start would find wrong: damaged files, a DNS provider that can't be used. */
 export async function checkAutocert(
   options: Options,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<void> {
   if (!isAutomatic(options)) return;
+  readRoots(options);
   await AcmeState.open(statePath(options));
   for (const [index, directory] of options.list("acme-directory").entries()) {
     const path = await accountPath(options.string("user-data"), directory, index === 0);
@@ -103,14 +60,14 @@ export async function createAutocert(
   options: Options,
   parts: {
     store: CertificateStore;
-    answers: ChallengeAnswers;
+    challenges: ChallengeAnswers;
     certificates: Certificates;
     log: Logger;
     progress: Progress;
     env: Readonly<Record<string, string | undefined>>;
   },
 ): Promise<Autocert> {
-  const { store, answers, certificates, log, progress, env } = parts;
+  const { store, challenges, certificates, log, progress, env } = parts;
   const state = await AcmeState.open(statePath(options));
   const roots = readRoots(options);
   const serverName = options.string("lego-ca-server-name") || undefined;
@@ -128,8 +85,8 @@ export async function createAutocert(
   if (dns.problem) log.error("DNS provider can't be used", { error: dns.problem });
   const solvers = new Map<string, Solver>();
   for (const type of challengeTypes(options)) {
-    if (type === "http-01") solvers.set(type, answers.httpSolver);
-    else if (type === "tls-alpn-01") solvers.set(type, answers.tlsSolver);
+    if (type === "http-01") solvers.set(type, challenges.httpSolver);
+    else if (type === "tls-alpn-01") solvers.set(type, challenges.tlsSolver);
     else if (type === "dns-01" && dns.solver !== undefined) solvers.set(type, dns.solver);
     else if (type === "dns-persist-01") {
       const { persistSolver } = await import("./dns/persist01.ts");
@@ -236,7 +193,7 @@ async function loadDns(
   }
 }
 
-/** The roots that CAs are verified with; undefined for the runtime's. Throws OptionError. */
+/** The roots that CAs are verified with; undefined for the runtime's. Throws an Error. */
 function readRoots(options: Options): string[] | undefined {
   const paths = options.string("lego-ca-certificates").split(delimiter).filter((path) =>
     path !== ""
@@ -247,7 +204,7 @@ function readRoots(options: Options): string[] | undefined {
     const system = options.boolean("lego-ca-system-cert-pool");
     return [...own, ...system ? tls.rootCertificates : []];
   } catch (error) {
-    throw new OptionError(`can't use --lego-ca-certificates: ${(error as Error).message}`);
+    throw new Error("can't use --lego-ca-certificates", { cause: error });
   }
 }
 

@@ -34,7 +34,7 @@ export interface Solver {
   prepare(proof: Proof, signal: AbortSignal): Promise<void>;
   /** Called after every prepare, whatever came of it. */
   cleanUp(proof: Proof, signal: AbortSignal): Promise<void>;
-  /** What is in the way of proving names, or soon will be (not `fatal`), before there is an order. */
+  /** What is in the way of proving names, or soon will be (not `fatal`), before an order. */
   obstacle?(names: readonly string[], client: AcmeClient, signal: AbortSignal): Promise<
     (Explanation & { readonly fatal: boolean }) | undefined
   >;

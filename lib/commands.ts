@@ -6,46 +6,25 @@
  */
 import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { isIP } from "node:net";
 import { toDomainName } from "./addr.ts";
-import { type Autocert, challengeTypes, createAutocert } from "./autocert.ts";
+import { challengeTypes, commandOf } from "./acmesettings.ts";
+import { type Autocert, createAutocert } from "./autocert.ts";
 import { Certificates, foldWildcards } from "./certs.ts";
 import type { ChallengeAnswers } from "./challenges.ts";
 import { IssueError } from "./issuer.ts";
 import { type Fields, type Logger, quote } from "./log.ts";
-import { OptionError, type Options } from "./options.ts";
+import type { Options } from "./options.ts";
 import type { CertificateStore } from "./store.ts";
 import { fromPem, pemBlocks } from "./x509.ts";
 
-const ACCOUNT_ACTIONS = ["rollover", "deactivate"];
-
 export interface CommandParts {
   readonly store: CertificateStore;
-  readonly answers: ChallengeAnswers;
+  readonly challenges: ChallengeAnswers;
   readonly log: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Opens the two ports, for challenges that a CA asks for there. */
   readonly listen: () => Promise<void>;
   readonly write: (line: string) => void;
-}
-
-/** Which command the options ask for; undefined for none. Throws OptionError. */
-export function commandOf(options: Options): "obtain" | "account" | "revoke" | undefined {
-  const action = options.string("account");
-  if (action !== "" && !ACCOUNT_ACTIONS.includes(action)) {
-    throw new OptionError(`can't use --account ${quote(action)}: expected rollover or deactivate`);
-  }
-  for (const name of options.list("obtain")) {
-    if (isIP(name) > 0 || toDomainName(name.replace(/^\*\./, "")) !== undefined) continue;
-    throw new OptionError(`can't use --obtain ${quote(name)}: expected domain names`);
-  }
-  const given = [
-    ...options.list("obtain").length > 0 ? ["obtain"] as const : [],
-    ...action !== "" ? ["account"] as const : [],
-    ...options.string("revoke") !== "" ? ["revoke"] as const : [],
-  ];
-  if (given.length <= 1) return given[0];
-  throw new OptionError(`can't do --${given.join(" and --")} at once`);
 }
 
 /** False when it didn't work; then the last lines say why, and what to do. */

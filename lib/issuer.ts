@@ -1,6 +1,6 @@
 /**
- * One certificate, from whichever CA gives one: the CAs in their order, each asked only when nothing
- * is known to be in the way, and what goes wrong in words that a person can act on.
+ * One certificate, from whichever CA gives one: the CAs in their order, each asked only when
+ * nothing is known to be in the way, and what goes wrong in words that a person can act on.
  *
  * Needs `order.ts`, `authority.ts`, `acmestate.ts`, `causes.ts`, `preflight.ts`, `resolver.ts`,
  * `store.ts`.

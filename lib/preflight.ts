@@ -3,7 +3,8 @@
  * can't succeed: names that no public CA certifies, a store that can't be written, a wrong clock,
  * names that don't resolve, CAA records that forbid (RFC 8659).
  *
- * Needs `acmestate.ts`, `causes.ts`, `challenges.ts`, `resolver.ts`. What DNS doesn't answer is the CA's to find out.
+ * Needs `acmestate.ts`, `causes.ts`, `challenges.ts`, `resolver.ts`. What DNS doesn't answer is the
+ * CA's to find out.
  */
 import { isIP } from "node:net";
 import type { AcmeClient } from "./acme.ts";
@@ -70,7 +71,7 @@ export function createPreflight(options: PreflightOptions): Preflight {
   };
 }
 
-/** What keeps names from being proved, of solvers that can tell; told if it isn't in the way yet. */
+/** What keeps names from being proved, as solvers tell; logged if it isn't in the way yet. */
 export async function foresee(
   { solvers, log }: Pick<PreflightOptions, "solvers" | "log">,
   names: readonly string[],

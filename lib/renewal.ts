@@ -20,7 +20,7 @@ const [SECOND, MINUTE, HOUR, DAY] = [1_000, 60_000, 3_600_000, 86_400_000];
 const CHECK_INTERVAL = 12 * HOUR;
 /** After the first, second … failure in a row; the last for all others. */
 const BACKOFF = [MINUTE, 10 * MINUTE, 100 * MINUTE, DAY];
-/** For what isn't the CA's doing, from the second time on: looked at again without asking the CA. */
+/** For what isn't the CA's doing, from the second time on: it is looked at, the CA isn't asked. */
 const SOON = 10 * MINUTE;
 /** When the CA doesn't tell what it suggests (RFC 9773 section 4.3.3). */
 const ARI_RETRY = 6 * HOUR;

@@ -59,7 +59,7 @@ export function stapling(
 }
 
 /**
- * Whether TLS-ALPN-01 can be answered: its certificate has a critical extension (RFC 8737 section 3)
- * with which Deno (2.9) refuses to serve it.
+ * Whether TLS-ALPN-01 can be answered: its certificate has a critical extension (RFC 8737 section
+ * 3) with which Deno (2.9) refuses to serve it.
  */
 export const canServeAcmeTls = (): boolean => !("Deno" in globalThis);

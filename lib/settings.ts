@@ -30,7 +30,7 @@ Certificates
   ocsp-stapling           boolean           false          Ask for certificates that must staple.
 ACME
   acme-email              string address    -              Turns ACME on; for the CA's account.
-  acme-directory          list urls         https://acme-v02.api.letsencrypt.org/directory  CAs, best first.
+  acme-directory          list urls         https://acme-v02.api.letsencrypt.org/directory  CAs.
   acme-challenges         list types        -              http-01 tls-alpn-01, or dns-01.
   acme-profile            string name       -              Of the CA's certificate profiles.
   acme-key-type           choice P256|P384|RSA2048|RSA3072|RSA4096  P256  Of certificates.

@@ -19,14 +19,24 @@ export const CRITICAL: readonly string[] = [
 
 /** Every file, in the order in which it reads best. */
 export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = [
-  ["The program", ["centauri", "settings"]],
+  ["The program", ["centauri", "settings", "acmesettings"]],
   ["A request, from the socket to the upstream", [
     ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
     ...["rewrite", "answer", "upstream", "http1client", "errorpage", "runtime"],
   ]],
   ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
-  ["How certificates are obtained", [
-    ...["autocert", "renewal", "issuer", "preflight", "causes", "authority", "challenges", "acme"],
+  ["How certificates are obtained: loaded when they are to be", [
+    ...[
+      "autocert",
+      "renewal",
+      "issuer",
+      "order",
+      "preflight",
+      "causes",
+      "authority",
+      "challenges",
+      "acme",
+    ],
     ...[
       "acmeobjects",
       "jose",
@@ -47,6 +57,7 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
       "file",
       "lock",
       "jsonfile",
+      "turns",
       "clock",
       "bufferpool",
       "time",

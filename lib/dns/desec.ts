@@ -4,10 +4,10 @@
  * after another for each name. Written from its documentation and from what other clients send; not
  * run against the real service.
  *
- * DESEC_TOKEN; DESEC_TTL (3600; raised to the least that the domain allows), DESEC_HTTP_TIMEOUT (30),
- * DESEC_PROPAGATION_TIMEOUT (120) and DESEC_POLLING_INTERVAL (4) in seconds.
- * The service allows 2 changes a second, 15 a minute, 100 an hour and 300 a day of a domain, and
- * says how long to wait: a short time is waited. Needs addr.ts, http1.ts, number.ts, shared.ts.
+ * DESEC_TOKEN; DESEC_TTL (3600; raised to the least that the domain allows), DESEC_HTTP_TIMEOUT
+ * (30), DESEC_PROPAGATION_TIMEOUT (120) and DESEC_POLLING_INTERVAL (4) in seconds. The service
+ * allows 2 changes a second, 15 a minute, 100 an hour and 300 a day of a domain, and says how long
+ * to wait: a short time is waited. Needs addr.ts, http1.ts, number.ts, shared.ts.
  */
 import { setTimeout as delay } from "node:timers/promises";
 import { isDomainName } from "../addr.ts";

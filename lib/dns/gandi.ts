@@ -1,13 +1,13 @@
 /**
  * The provider `gandiv5`: domains in Gandi's LiveDNS, whose API reads and writes all values of a
- * name at once (an RRset). So a value is added and taken away by reading the others and writing them
- * back, one after another for each name. Written from its documentation and from what other clients
- * send; not run against the real service.
+ * name at once (an RRset). So a value is added and taken away by reading the others and writing
+ * them back, one after another for each name. Written from its documentation and from what other
+ * clients send; not run against the real service.
  *
  * GANDIV5_PERSONAL_ACCESS_TOKEN, or GANDIV5_API_KEY, which Gandi has deprecated; GANDIV5_TTL (300,
  * which is also the least), GANDIV5_PROPAGATION_TIMEOUT (1200: the service is slow),
- * GANDIV5_POLLING_INTERVAL (20) and GANDIV5_HTTP_TIMEOUT (10) in seconds.
- * Needs addr.ts, log.ts, shared.ts.
+ * GANDIV5_POLLING_INTERVAL (20) and GANDIV5_HTTP_TIMEOUT (10) in seconds. Needs addr.ts, log.ts,
+ * shared.ts.
  */
 import { isDomainName } from "../addr.ts";
 import type { HttpRequest } from "../httpsclient.ts";

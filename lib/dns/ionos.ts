@@ -3,10 +3,9 @@
  * by one. Written from its documentation and from what other clients send; not run against the real
  * service.
  *
- * IONOS_API_KEY, `prefix.secret`; IONOS_TTL (300, which is also the least), IONOS_HTTP_TIMEOUT (30),
- * IONOS_PROPAGATION_TIMEOUT (900) and IONOS_POLLING_INTERVAL (2) in seconds.
- * Records are added by POST, and not by PATCH, which replaces whatever else the name holds.
- * Needs shared.ts.
+ * IONOS_API_KEY, `prefix.secret`; IONOS_TTL (300, which is also the least), IONOS_HTTP_TIMEOUT
+ * (30), IONOS_PROPAGATION_TIMEOUT (900) and IONOS_POLLING_INTERVAL (2) in seconds. Records are
+ * added by POST, and not by PATCH, which replaces whatever else the name holds. Needs shared.ts.
  */
 import type { HttpRequest } from "../httpsclient.ts";
 import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";

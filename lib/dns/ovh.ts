@@ -1,14 +1,14 @@
 /**
  * The provider `ovh`: zones at OVHcloud, whose API makes and deletes records one by one and
- * publishes a zone when it is told to refresh it. Written from its documentation and from what other
- * clients send; not run against the real service.
+ * publishes a zone when it is told to refresh it. Written from its documentation and from what
+ * other clients send; not run against the real service.
  *
  * OVH_ENDPOINT (`ovh-eu`, `ovh-ca`, `ovh-us`, … or a URL), and one of: OVH_APPLICATION_KEY with
  * OVH_APPLICATION_SECRET and OVH_CONSUMER_KEY; OVH_CLIENT_ID with OVH_CLIENT_SECRET (OAuth2);
  * OVH_ACCESS_TOKEN. OVH_TTL (120), OVH_PROPAGATION_TIMEOUT (60), OVH_POLLING_INTERVAL (2) and
  * OVH_HTTP_TIMEOUT (180) in seconds. Keys that may only POST and DELETE, as lego asks for, will do:
- * the id of a record is remembered, and looked up (GET) only after a restart.
- * Needs addr.ts, log.ts, number.ts, shared.ts.
+ * the id of a record is remembered, and looked up (GET) only after a restart. Needs addr.ts,
+ * log.ts, number.ts, shared.ts.
  */
 import { createHash } from "node:crypto";
 import { isDomainName } from "../addr.ts";

@@ -5,8 +5,8 @@
  *
  * Two forms are spoken. Drafts 00 and 01 name the account by its URL, or by the `accounturi` of the
  * challenge; draft 02 by a hash, below the directory's `accountHashPrefix`: a CA that has one is
- * taken for 02, unless its challenge has an `accounturi`. Refuses challenges that are malformed, and
- * accounts whose URI can't stand in a record.
+ * taken for 02, unless its challenge has an `accounturi`. Refuses challenges that are malformed,
+ * and accounts whose URI can't stand in a record.
  */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";

@@ -8,7 +8,7 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { accountPath, loadAccount, saveAccount, type StoredAccount } from "./account.ts";
 import { AcmeClient, AcmeError } from "./acme.ts";
 import type { HttpClient } from "./httpsclient.ts";
-import { thumbprint } from "./jose.ts";
+import { type MacAlgorithm, thumbprint } from "./jose.ts";
 import { withLock } from "./lock.ts";
 
 /** What a CA may say of an account that isn't, or isn't signed for, as it used to be. */
@@ -17,6 +17,14 @@ const ACCOUNT_PROBLEMS = ["accountDoesNotExist", "unauthorized", "malformed"];
 const ZEROSSL = "acme.zerossl.com";
 const ZEROSSL_BINDING = "https://api.zerossl.com/acme/eab-credentials-email";
 
+/** What a CA that has accounts of its own gave, for RFC 8555 7.3.4. */
+export interface ExternalAccount {
+  readonly kid: string;
+  /** In base64url or base64. */
+  readonly hmac: string;
+  readonly algorithm?: MacAlgorithm;
+}
+
 export interface AuthorityOptions {
   /** URL of its directory. */
   readonly directory: string;
@@ -24,7 +32,7 @@ export interface AuthorityOptions {
   readonly first: boolean;
   /** For the account; may be empty. */
   readonly email: string;
-  readonly externalAccount?: { readonly kid: string; readonly hmac: string } | undefined;
+  readonly externalAccount?: ExternalAccount | undefined;
   /** Path of the file that the first CA's account is in. */
   readonly userData: string;
   readonly http: HttpClient;
@@ -142,7 +150,7 @@ export class Authority {
     return client;
   }
 
-  async #binding(client: AcmeClient): Promise<{ kid: string; hmac: string } | undefined> {
+  async #binding(client: AcmeClient): Promise<ExternalAccount | undefined> {
     const { externalAccount, email, http } = this.#options;
     if (externalAccount !== undefined || this.host !== ZEROSSL || email === "") {
       return externalAccount;

@@ -18,6 +18,7 @@ import type { Certificates } from "./certs.ts";
 import { ChallengeAnswers, type Solver } from "./challenges.ts";
 import { createHttpClient, type HttpClient } from "./httpsclient.ts";
 import { Issuer } from "./issuer.ts";
+import type { MacAlgorithm } from "./jose.ts";
 import type { Logger } from "./log.ts";
 import type { Options } from "./options.ts";
 import type { KEY_TYPES, Progress } from "./order.ts";
@@ -135,6 +136,7 @@ function createAuthorities(
 ): Authority[] {
   const kids = options.list("acme-external-kid");
   const hmacs = options.list("acme-external-hmac");
+  const algorithm = options.choice("acme-external-algorithm") as MacAlgorithm;
   if (kids.length !== hmacs.length) {
     log.warn("no external account binding: --acme-external-kid and -hmac come in pairs");
   }
@@ -146,7 +148,7 @@ function createAuthorities(
       directory,
       first: index === 0,
       email: options.string("acme-email"),
-      externalAccount: bound ? { kid, hmac } : undefined,
+      externalAccount: bound ? { kid, hmac, algorithm } : undefined,
       userData: options.string("user-data"),
       http,
       progress,
@@ -215,7 +217,8 @@ function limited(http: HttpClient, perSecond: number): HttpClient {
     const now = performance.now();
     const at = Math.max(next, now - 1000); // what wasn't used for a second may be used at once
     next = at + 1000 / perSecond;
-    if (at > now) await wait(at - now);
+    const { signal } = request;
+    if (at > now) await wait(at - now, undefined, signal && { signal });
     return http(request);
   };
 }

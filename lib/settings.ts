@@ -37,6 +37,7 @@ ACME
   acme-preferred-chain    string name       -              Common name of the chain's last issuer.
   acme-external-kid       list ids          -              External account, one for each CA.
   acme-external-hmac      list keys         -              Their keys, in base64url.
+  acme-external-algorithm  choice HS256|HS384|HS512  HS256     Of those keys.
   acme-overall-request-limit  integer 1..1000  18          Requests a second to CAs.
   acme-obtain-interval    duration 0s..24h  0s             Between the starts of two orders.
   acme-overall-timeout    duration 0s..24h  10m            For one certificate; 0: none.

@@ -193,7 +193,7 @@ interface Command {
 }
 
 /** A runtime by its path, or by its name in PATH. */
-function identify(name: string): Runtime {
+export function identify(name: string): Runtime {
   const path = name.includes("/") ? resolve(name) : findProgram(name) ?? name;
   const text = execFileSync(path, ["--version"], { encoding: "utf8" });
   const [, kind, version] = /^(v|deno )(\d+\.\d+\.\d+)/.exec(text) ?? [];

@@ -2,79 +2,15 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { freePorts, startChalltestsrv } from "./acmepeers.ts";
-import { type Ca, type CaSettings, startCa } from "./ca.ts";
+import { failed, obtained, orderCount, outcome, routeFor, servedSerial } from "./acmesite.ts";
+import { startWith, type Variables, variables } from "./acmesite.ts";
+import { startCa } from "./ca.ts";
 import { type Answer, problem, refusal, says } from "./ca/problems.ts";
-import { type Centauri, type LogRecord, run, runCentauri } from "./support.ts";
-import { startCentauri, temporaryFolder } from "./support.ts";
+import { run, runCentauri, startCentauri } from "./support.ts";
 
-const ISSUE_MS = 40_000; // a server that is down is asked a few times
 const HOUR = 3_600;
-
-type Variables = Readonly<Record<string, string>>;
-
-/** What a Centauri of the test is told of its CAs. */
-async function variables(t: TestContext, ...cas: readonly Ca[]): Promise<Record<string, string>> {
-  const folder = await temporaryFolder(t);
-  const roots = join(folder, "roots.pem");
-  await writeFile(roots, cas.map(({ apiRoot }) => apiRoot).join(""));
-  return {
-    ACME_EMAIL: "admin@example.com",
-    ACME_DIRECTORY: cas.map(({ directory }) => directory).join(" "),
-    LEGO_CA_CERTIFICATES: roots,
-    ACME_CHALLENGES: "http-01",
-    CERTIFICATE_STORE: join(folder, "certs.json"),
-    USER_DATA: join(folder, "user.pem"),
-  };
-}
-
-const routeFor = (name: string, more = ""): string =>
-  `route ${name}\n  upstream 127.0.0.1:1\n${more}`;
-
-/** A Centauri with one route and a CA with these settings. */
-async function startWith(
-  t: TestContext,
-  settings: Partial<CaSettings>,
-  { env = {}, routes = routeFor("a.example.com"), prepare }: {
-    env?: Variables;
-    routes?: string;
-    prepare?: (ca: Ca) => void;
-  } = {},
-): Promise<{ ca: Ca; centauri: Centauri; env: Variables; start: () => Promise<Centauri> }> {
-  const ca = await startCa(t, settings);
-  prepare?.(ca);
-  const all = { ...await variables(t, ca), ...env };
-  const start = (): Promise<Centauri> => startCentauri(t, { routes, env: all });
-  return { ca, env: all, start, centauri: await start() };
-}
-
-/** The next record that says whether a certificate was obtained, from line `from` on. */
-const outcome = (centauri: Centauri, from = 0): Promise<LogRecord> =>
-  centauri.waitForLog(({ msg }) => /^certificate (not )?obtained$/.test(`${msg}`), ISSUE_MS, from);
-
-async function obtained(centauri: Centauri, from = 0): Promise<void> {
-  const record = await outcome(centauri, from);
-  assert.equal(record.msg, "certificate obtained", JSON.stringify(record));
-}
-
-async function failed(centauri: Centauri): Promise<LogRecord> {
-  const record = await outcome(centauri);
-  assert.equal(record.msg, "certificate not obtained", JSON.stringify(record));
-  return record;
-}
-
-/** The serial number of the certificate that is served, in hex and lower case. */
-async function servedSerial({ httpsPort }: Centauri, name: string): Promise<string> {
-  const connect = ["s_client", "-connect", `127.0.0.1:${httpsPort}`, "-servername", name];
-  const { stdout } = await run("openssl", connect);
-  const shown = await run("openssl", ["x509", "-noout", "-serial"], { input: stdout });
-  return shown.stdout.trim().replace("serial=", "").toLowerCase();
-}
-
-const orderCount = (ca: Ca): number =>
-  ca.requests.filter(({ resource }) => resource === "newOrder").length;
 
 test("a certificate is renewed in the window that the CA suggests, and replaces the old one", async (t) => {
   const start = Date.now();
@@ -86,7 +22,7 @@ test("a certificate is renewed in the window that the CA suggests, and replaces 
   });
   await obtained(centauri);
   const lines = centauri.logs.length;
-  await obtained(centauri, lines);
+  await obtained(centauri, { from: lines });
   assert.ok(Date.now() >= start + 3_000, "not before the window");
   const [first, second] = ca.certificates;
   assert.equal(second?.order.replaces, first?.id);
@@ -119,7 +55,7 @@ for (
         ),
     });
     await obtained(centauri);
-    await obtained(centauri, centauri.logs.length);
+    await obtained(centauri, { from: centauri.logs.length });
     assert.equal(ca.certificates.length, 2);
     assert.equal(ca.certificates[1]?.order.replaces, undefined);
   });
@@ -129,7 +65,7 @@ test("without ARI a short certificate is renewed at half of its life", async (t)
   const { ca, centauri } = await startWith(t, { renewalInfo: false, lifetime: 12 });
   await obtained(centauri);
   const first = Date.now();
-  await obtained(centauri, centauri.logs.length);
+  await obtained(centauri, { from: centauri.logs.length });
   const [certificate] = ca.certificates;
   const half = (certificate!.notAfter.getTime() + certificate!.notBefore.getTime()) / 2;
   assert.ok(Date.now() >= half - 1_000, `renewed ${Date.now() - first} ms after`);
@@ -159,7 +95,7 @@ test("the second CA is asked when the first limits rates, not when a name can't 
   await obtained(centauri);
   const from = centauri.logs.length;
   await centauri.reload(routeFor("b.example.com"));
-  const record = await outcome(centauri, from);
+  const record = await outcome(centauri, { from });
   assert.equal(record.msg, "certificate not obtained");
   assert.deepEqual(second.orders.map(({ identifiers }) => identifiers[0]?.value), [
     "limited.example.com",
@@ -258,7 +194,7 @@ test("an account that the CA has forgotten is registered again, with its key", a
   ca.accounts.splice(0);
   const from = centauri.logs.length;
   await centauri.reload(routeFor("b.example.com"));
-  await obtained(centauri, from);
+  await obtained(centauri, { from });
   assert.equal(await key(), before);
   assert.equal(ca.accounts.length, 1);
 });

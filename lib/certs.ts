@@ -194,10 +194,12 @@ export function foldWildcards(names: readonly string[], wildcards: readonly stri
 
 function makeEntry(record: CertificateRecord): Entry {
   const context = secureContext(record.privateKey, record.certificate);
-  const goodUntil = Math.min(Date.now() + CONTEXT_LIFETIME, Date.parse(record.notAfter));
-  const staple = record.ocspResponse === null || Date.parse(record.nextOcspUpdate) < Date.now()
-    ? undefined
-    : Buffer.from(record.ocspResponse, "base64");
+  const [now, stapleEnd] = [Date.now(), Date.parse(record.nextOcspUpdate)];
+  const staple = record.ocspResponse !== null && stapleEnd > now
+    ? Buffer.from(record.ocspResponse, "base64")
+    : undefined;
+  const end = Math.min(now + CONTEXT_LIFETIME, Date.parse(record.notAfter));
+  const goodUntil = staple === undefined ? end : Math.min(end, stapleEnd);
   const { certificate } = record;
   return { context, names: certificateNames(certificate), goodUntil, staple, certificate };
 }

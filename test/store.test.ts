@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
-import { X509Certificate } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { chmod, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
@@ -9,6 +10,7 @@ import { test, type TestContext } from "node:test";
 import { setImmediate, setTimeout } from "node:timers/promises";
 import tls from "node:tls";
 import { type CertificateRecord, CertificateStore, ZERO_TIME } from "../lib/store.ts";
+import { selfSigned } from "../lib/x509.ts";
 import { runtimeCommand, temporaryFolder } from "./support.ts";
 
 const NOW = new Date("2026-11-22T12:00:00Z");
@@ -355,6 +357,27 @@ test("CertificateStore writes a file in a folder that takes no lock, as a mount 
   }
   assert.deepEqual(await contentOf(path), [make()]);
   assert.deepEqual(await readdir(folder), ["certs.json"]);
+});
+
+test("CertificateStore keeps what another process renewed while a change was under way", async (t) => {
+  const path = join(await temporaryFolder(t), "certs.json");
+  const { privateKey: key } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const [older, newer] = ["2026-09-01T00:00:00Z", "2026-11-20T00:00:00Z"].map((start) =>
+    selfSigned({
+      ...{ names: ["example.com"], key, serial: Buffer.from("11", "hex") },
+      ...{ notBefore: new Date(start), notAfter: new Date("2027-01-01T00:00:00Z") },
+    })
+  );
+  const [one, two] = [await storeAt(path), await storeAt(path)];
+  await one.save(make({ certificate: older! }));
+  await two.reload();
+  const old = two.find("lego", "example.com", null)!;
+  await one.save(make({ certificate: newer!, notAfter: "2026-12-01T00:00:00Z" }));
+  await two.save({ ...old, ariNextUpdate: "2026-11-23T00:00:00Z" });
+  assert.deepEqual((await contentOf(path)).map(({ certificate }) => certificate), [newer]);
+  assert.equal(two.find("lego", "example.com", null)?.certificate, newer);
+  await two.save({ ...old, certificate: newer!, ariNextUpdate: "2026-11-24T00:00:00Z" });
+  assert.equal((await contentOf(path))[0]?.ariNextUpdate, "2026-11-24T00:00:00Z");
 });
 
 /** Another process that saves `<prefix>-<i>.example`; the subjects that were saved so far. */

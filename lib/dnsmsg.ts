@@ -176,9 +176,7 @@ function readQuestion(cursor: Cursor): DnsQuestion {
 function readRecord(cursor: Cursor): DnsRecord {
   const record = { ...readQuestion(cursor), ttl: uint(cursor, 4) };
   const data = take(cursor, uint(cursor, 2));
-  // In an UPDATE there may be a type and nothing of it, but in another class (RFC 2136 2.4, 2.5).
-  const isEmpty = data.length === 0 && record.class !== CLASS.IN;
-  if (isEmpty || ![TYPE.NS, TYPE.CNAME].includes(record.type)) return { ...record, data };
+  if (![TYPE.NS, TYPE.CNAME].includes(record.type)) return { ...record, data };
   const own = { bytes: cursor.bytes, at: cursor.at - data.length };
   const labels = readLabels(own).flatMap((label) => [Buffer.of(label.length), label]);
   if (own.at === cursor.at) return { ...record, data: Buffer.concat([...labels, Buffer.alloc(1)]) };

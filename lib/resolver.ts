@@ -44,8 +44,12 @@ export interface TxtAnswer {
 /** Nobody answered, or only with an error; or there is no such zone. */
 export class ResolverError extends Error {}
 
+/** `host:port` each, in the order in which they are asked. */
+type Servers = readonly string[];
+/** Where CNAMEs led, and what is there. */
+type Found = { readonly canonicalName: string; readonly records: readonly DnsRecord[] };
 /** What the log calls a server, and where it listens: nowhere when it has no address. */
-type Asked = readonly [label: string, at: readonly string[]];
+type Asked = readonly [label: string, at: Servers];
 
 /**
  * Names may have a last dot; those in answers have none and are lower case. Methods reject with
@@ -72,8 +76,8 @@ export class Resolver {
     return records.map(({ data }) => dns.addressText(data));
   }
 
-  /** `at`: the authoritative servers to ask instead, `host:port` each. */
-  async txt(name: string, signal?: AbortSignal, at?: readonly string[]): Promise<string[]> {
+  /** `at`: the authoritative servers to ask instead. */
+  async txt(name: string, signal?: AbortSignal, at?: Servers): Promise<string[]> {
     const { records } = await this.#query(name, TYPE.TXT, signal, at);
     return records.map(({ data }) => dns.txtStrings(data));
   }
@@ -151,12 +155,7 @@ export class Resolver {
   }
 
   /** The records of a type where the CNAMEs from the name lead. */
-  async #query(
-    name: string,
-    type: number,
-    signal?: AbortSignal,
-    at?: readonly string[],
-  ): Promise<{ canonicalName: string; records: DnsRecord[] }> {
+  async #query(name: string, type: number, signal?: AbortSignal, at?: Servers): Promise<Found> {
     const chain = [spell(name)];
     for (;;) {
       const asked = chain.at(-1)!;
@@ -170,12 +169,7 @@ export class Resolver {
   }
 
   /** The first answer that says what there is, or that there is nothing. */
-  async #ask(
-    name: string,
-    type: number,
-    signal?: AbortSignal,
-    at?: readonly string[],
-  ): Promise<DnsMessage> {
+  async #ask(name: string, type: number, signal?: AbortSignal, at?: Servers): Promise<DnsMessage> {
     const servers = at ?? (this.explicit ? this.#options.servers : systemServers());
     const faults = new Map<string, string>();
     for (let round = 0; round < TRIES; round++) {

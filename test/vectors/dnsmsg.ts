@@ -103,10 +103,10 @@ export const messages: readonly Vector[] = [
     name: "UPDATE",
     why: "RFC 2136: class ANY and NONE, nothing in the rdata, ttl 0",
     input: header("2800", 1, 2, 1, 0) + question(n("test"), 6) +
-      record(n("a.test"), 5, "", 255, 0) +
+      record(n("a.test"), 16, "", 255, 0) +
       record(n("a.test"), 255, "", 254, 0) + record(n("a.test"), 16, "0178", 254, 0),
     expect:
-      "7 op5 rc0; test 6 1; an a.test 5 255 0 ; an a.test 255 254 0 ; ns a.test 16 254 0 0178",
+      "7 op5 rc0; test 6 1; an a.test 16 255 0 ; an a.test 255 254 0 ; ns a.test 16 254 0 0178",
   },
   {
     name: "OPT",

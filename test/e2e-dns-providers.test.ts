@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
 import dgram from "node:dgram";
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import { once } from "node:events";
 import http from "node:http";
 import net, { type AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -23,6 +24,7 @@ import { createProvider as createRfc2136 } from "../lib/dns/rfc2136.ts";
 import { signMessage, TSIG_ERROR, verifyAnswer } from "../lib/dns/tsig.ts";
 import { CLASS, decodeMessage, encodeMessage, OPCODE, txtStrings, TYPE } from "../lib/dnsmsg.ts";
 import { createHttpClient } from "../lib/httpsclient.ts";
+import { freePorts } from "./acmepeers.ts";
 import { findProgram, needProgram, run, type Scope, temporaryFolder } from "./support.ts";
 
 const SECRET = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
@@ -252,9 +254,9 @@ async function startDns(
   socket.on("message", (bytes, { port, address }) => {
     for (const reply of answer(bytes)) socket.send(reply, port, address);
   });
-  await new Promise<void>((resolve) => socket.bind(0, "127.0.0.1", resolve));
+  const [port = 0] = await freePorts(1); // one that is free for TCP too
+  await once(socket.bind(port, "127.0.0.1"), "listening");
   t.after(() => new Promise<void>((resolve) => socket.close(() => resolve())));
-  const { port } = socket.address();
   return { server: `127.0.0.1:${port}`, port };
 }
 
@@ -279,7 +281,7 @@ async function startDnsTcp(t: Scope, port: number): Promise<number[]> {
       next();
     });
   });
-  await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+  await once(server.listen(port, "127.0.0.1"), "listening");
   t.after(() => new Promise((resolve) => server.close(resolve)));
   return updates;
 }

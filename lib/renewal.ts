@@ -16,8 +16,8 @@ import { type CertificateRecord, ZERO_TIME } from "./store.ts";
 import { OID, readCertificate } from "./x509.ts";
 
 const [SECOND, MINUTE, HOUR, DAY] = [1_000, 60_000, 3_600_000, 86_400_000];
-/** Everything is looked at again at least this often; also what a timer may be set to. */
-const CHECK_INTERVAL = 12 * HOUR;
+/** Times are looked at at least this often: a clock may be set, and a machine may sleep. */
+const CHECK_INTERVAL = HOUR;
 /** After the first, second … failure in a row; the last for all others. */
 const BACKOFF = [MINUTE, 10 * MINUTE, 100 * MINUTE, DAY];
 /** For what isn't the CA's doing, from the second time on: it is looked at, the CA isn't asked. */

@@ -1,12 +1,11 @@
 /**
  * What the options of ACME mean together: whether it is used, which challenges and providers, which
- * command. Needs `options.ts`, `addr.ts`, `runtime.ts`.
+ * command. Needs `options.ts`, `addr.ts`.
  */
 import { isIP } from "node:net";
 import { toDomainName } from "./addr.ts";
 import { quote } from "./log.ts";
 import { OptionError, type Options } from "./options.ts";
-import { canServeAcmeTls } from "./runtime.ts";
 
 const CHALLENGES = ["http-01", "tls-alpn-01", "dns-01", "dns-persist-01"];
 const ACCOUNT_ACTIONS = ["rollover", "deactivate"];
@@ -29,7 +28,7 @@ export function challengeTypes(options: Options): readonly string[] {
   const chosen = options.list("acme-challenges");
   if (chosen.length > 0) return chosen;
   if (options.string("dns-provider") !== "") return ["dns-01"];
-  return canServeAcmeTls() ? ["http-01", "tls-alpn-01"] : ["http-01"];
+  return ["http-01", "tls-alpn-01"];
 }
 
 /** Throws OptionError for what the table of options can't know. */
@@ -42,9 +41,8 @@ export function checkAcmeOptions(options: Options): void {
     throw new OptionError(`can't use --acme-directory "${url}": expected https:// URLs`);
   }
   for (const type of challengeTypes(options)) {
-    if (CHALLENGES.includes(type) && (type !== "tls-alpn-01" || canServeAcmeTls())) continue;
-    const known = CHALLENGES.includes(type) ? "Deno can't answer it: run Centauri on Node, or" : "";
-    const expected = `${known} expected some of ${CHALLENGES.join(", ")}`.trimStart();
+    if (CHALLENGES.includes(type)) continue;
+    const expected = `expected some of ${CHALLENGES.join(", ")}`;
     throw new OptionError(`can't use --acme-challenges "${type}": ${expected}`);
   }
   const byProvider = challengeTypes(options).includes("dns-01");

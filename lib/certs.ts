@@ -7,6 +7,7 @@
  */
 import { Buffer } from "node:buffer";
 import { constants, generateKeyPairSync, randomBytes } from "node:crypto";
+import type { Socket } from "node:net";
 import tls from "node:tls";
 import { namesKey } from "./acmestate.ts";
 import type { Logger } from "./log.ts";
@@ -42,6 +43,8 @@ export interface ServedCertificate {
   readonly alpn?: readonly string[];
   /** An OCSP response to staple (RFC 6066 section 8). */
   readonly staple?: Buffer | undefined;
+  /** Answers the hello instead of the runtime's TLS; or returns why it refused. */
+  readonly answer?: ((hello: Buffer, socket: Socket) => string | undefined) | undefined;
 }
 
 interface Entry extends ServedCertificate {

@@ -2,16 +2,18 @@
  * How control of a name is proved to a CA: the seam, and the two ways that the front end answers,
  * HTTP-01 (RFC 8555 section 8.3) and TLS-ALPN-01 (RFC 8737). Those by DNS are in `dns/`.
  *
- * Needs `acme.ts`, `x509.ts`, and the runtime's TLS.
+ * Needs `acme.ts`, `x509.ts`, and the runtime's TLS; where that can't serve it, `acmetls.ts`.
  */
 import { Buffer } from "node:buffer";
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import tls from "node:tls";
 import type { AcmeClient, Challenge, Identifier } from "./acme.ts";
 import type { Explanation } from "./causes.ts";
 import type { ServedCertificate } from "./certs.ts";
+import { fatalAlert } from "./clienthello.ts";
 import type { Handle } from "./exchange.ts";
-import { reverseName, selfSigned } from "./x509.ts";
+import { canServeAcmeTls } from "./runtime.ts";
+import { fromPem, reverseName, selfSigned } from "./x509.ts";
 
 /** The ALPN protocol of TLS-ALPN-01 (RFC 8737 section 6.2). */
 export const ACME_TLS_ALPN = "acme-tls/1";
@@ -91,9 +93,8 @@ export class ChallengeAnswers {
       const key = privateKey.export({ format: "pem", type: "sec1" });
       const context = tls.createSecureContext({ key, cert, minVersion: "TLSv1.2" });
       this.#certificates.set(serverNameOf(identifier), {
-        context,
-        names: [],
-        alpn: [ACME_TLS_ALPN],
+        ...{ context, names: [], alpn: [ACME_TLS_ALPN] },
+        answer: canServeAcmeTls() ? undefined : await answerByHand(cert, privateKey),
       });
     },
     cleanUp: async ({ identifier }) => void this.#certificates.delete(serverNameOf(identifier)),
@@ -103,4 +104,27 @@ export class ChallengeAnswers {
 /** RFC 8738 section 6: an address is asked for by its name in the reverse tree. */
 function serverNameOf({ type, value }: Identifier): string {
   return type === "ip" ? reverseName(value) : value;
+}
+
+/** RFC 8737 section 3: the connection is closed once the handshake is complete. */
+export async function answerByHand(
+  pem: string,
+  key: KeyObject,
+): Promise<NonNullable<ServedCertificate["answer"]>> {
+  const { answerHandshake, FINISHED_SIZE } = await import("./acmetls.ts");
+  const identity = { certificate: fromPem(pem), key, protocol: ACME_TLS_ALPN };
+  return (hello, socket) => {
+    const answer = answerHandshake({ hello, ...identity });
+    if ("alert" in answer) {
+      socket.resume().end(fatalAlert(answer.alert));
+      return answer.reason;
+    }
+    let left = FINISHED_SIZE;
+    socket.on("data", (chunk: Buffer) => {
+      left -= chunk.length;
+      if (left <= 0 && !socket.writableEnded) socket.end(answer.closeNotify);
+    });
+    socket.write(answer.flight);
+    return undefined;
+  };
 }

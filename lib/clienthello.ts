@@ -52,7 +52,8 @@ export function readClientHello(bytes: Uint8Array): HelloResult {
   }
 }
 
-class HelloError extends Error {
+/** What is wrong with a hello, and the alert that says so. */
+export class HelloError extends Error {
   readonly alert: number;
   constructor(message: string, alert: number = DECODE_ERROR) {
     super(message);
@@ -61,7 +62,7 @@ class HelloError extends Error {
 }
 
 /** The whole handshake message, or the number of bytes without which it can't be complete. */
-function readRecords(bytes: Buffer): Buffer | number {
+export function readRecords(bytes: Buffer): Buffer | number {
   const fragments: Buffer[] = [];
   let [at, have, size] = [0, 0, HANDSHAKE_HEADER];
   while (have < size) {
@@ -136,26 +137,33 @@ function readServerName(data: Cursor): string | undefined {
   return hosts[0]?.[1].replace(/[A-Z]+/g, (s) => s.toLowerCase()).replace(/(?<=.)\.$/s, "");
 }
 
-/** A position in bytes, which only `take` moves. */
-type Cursor = { readonly bytes: Buffer; at: number };
-function take(cursor: Cursor, size: number): Buffer {
+/** A position in bytes, which only `take` moves. What isn't read here, `acmetls.ts` reads by it. */
+export type Cursor = { readonly bytes: Buffer; at: number };
+type Read<T> = (from: Cursor) => T;
+export function take(cursor: Cursor, size: number): Buffer {
   const from = cursor.at;
   if (size > cursor.bytes.length - from) throw new HelloError(`${size} bytes run past the end`);
   return cursor.bytes.subarray(from, cursor.at = from + size);
 }
-const readUint = (cursor: Cursor, size: number): number => take(cursor, size).readUIntBE(0, size);
+export function readUint(cursor: Cursor, size: number): number {
+  return take(cursor, size).readUIntBE(0, size);
+}
 
 /** A vector of RFC 8446 3.4: `prefix` bytes of length, then `min` to `max` bytes. */
-function readVector(cursor: Cursor, prefix: number, min: number, max = 0xffff): Cursor {
+export function readVector(cursor: Cursor, prefix: number, min: number, max = 0xffff): Cursor {
   const length = readUint(cursor, prefix);
   if (length < min || length > max) throw new HelloError(`a vector of ${length} bytes`);
   return { bytes: take(cursor, length), at: 0 };
 }
 
 /** A vector of entries, which nothing may follow. */
-function readList<T>(from: Cursor, prefix: number, min: number, read: (list: Cursor) => T): T[] {
+export function readList<T>(from: Cursor, prefix: number, min: number, read: Read<T>): T[] {
   const list = readVector(from, prefix, min);
   if (from.at < from.bytes.length) throw new HelloError("bytes after a list");
+  return readEntries(list, read);
+}
+
+export function readEntries<T>(list: Cursor, read: Read<T>): T[] {
   const entries: T[] = [];
   while (list.at < list.bytes.length) entries.push(read(list));
   return entries;

@@ -259,7 +259,10 @@ class Handshake implements Expiring {
       const alert = fatalAlert(NO_APPLICATION_PROTOCOL);
       return this.#refuse("no common protocol", alert, serverName);
     }
-    this.#startTls(certificate, hello, bytes);
+    if (certificate.answer === undefined) return this.#startTls(certificate, hello, bytes);
+    this.#chunks = [];
+    const refused = certificate.answer(bytes, this.#socket.off("data", this.#onData));
+    if (refused !== undefined) this.#say(refused, serverName);
   }
 
   #startTls(certificate: ServedCertificate, hello: ClientHello, bytes: Buffer): void {

@@ -58,8 +58,5 @@ export function stapling(
   return { server: server as net.Server, SNICallback };
 }
 
-/**
- * Whether TLS-ALPN-01 can be answered: its certificate has a critical extension (RFC 8737 section
- * 3) with which Deno (2.9) refuses to serve it.
- */
+/** Deno (2.9) serves no certificate with the critical extension of TLS-ALPN-01 (RFC 8737 3). */
 export const canServeAcmeTls = (): boolean => !("Deno" in globalThis);

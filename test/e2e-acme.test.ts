@@ -87,9 +87,7 @@ async function verifies(t: TestContext, pebble: Pebble, port: number, name: stri
   assert.match(stdout, /Verify return code: 0 \(ok\)/);
 }
 
-const isDeno = "Deno" in globalThis;
-
-for (const type of isDeno ? ["http-01"] : ["http-01", "tls-alpn-01"]) {
+for (const type of ["http-01", "tls-alpn-01"]) {
   test(`a certificate is obtained by ${type} and served`, async (t) => {
     const site = await startSite(t);
     if (site === undefined) return;
@@ -110,16 +108,7 @@ for (const type of isDeno ? ["http-01"] : ["http-01", "tls-alpn-01"]) {
   });
 }
 
-test("Deno says that it can't answer tls-alpn-01", { skip: !isDeno }, async () => {
-  const args = ["--acme-email", "a@example.com", "--acme-challenges", "tls-alpn-01", "--validate"];
-  const { code, stderr } = await runCentauri(args);
-  assert.equal(code, 2);
-  assert.match(stderr, /tls-alpn-01.*Node/);
-});
-
-test("with an e-mail address and nothing else, one challenge is tried when the other fails", {
-  skip: isDeno,
-}, async (t) => {
+test("with an e-mail address and nothing else, one challenge is tried when the other fails", async (t) => {
   const site = await startSite(t);
   if (site === undefined) return;
   const [closed = 0] = await freePorts(1);

@@ -35,6 +35,7 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
       "causes",
       "authority",
       "challenges",
+      "acmetls",
       "acme",
     ],
     ...[

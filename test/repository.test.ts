@@ -34,7 +34,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     ...["log", "jsonfile", "options"],
   ],
   codecs: [
-    ...["http1", "http1reader", "clienthello", "der", "x509", "jose", "acmeobjects"],
+    ...["http1", "http1reader", "clienthello", "acmetls", "der", "x509", "jose", "acmeobjects"],
     ...["ocsp", "dnsmsg", "routes"],
   ],
   clients: [

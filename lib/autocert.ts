@@ -5,7 +5,7 @@
  * Needs `acmesettings.ts`, `issuer.ts`, `renewal.ts` and what those need, `httpsclient.ts`,
  * `resolver.ts`, and what is in `dns/` when it is asked for. Loaded when ACME is.
  */
-import { createHash } from "node:crypto";
+import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { delimiter } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
@@ -50,7 +50,7 @@ export async function checkAutocert(
     await loadAccount(path, directory);
   }
   const { request } = createHttpClient({ userAgent: USER_AGENT });
-  const { problem } = await loadDns(options, new Resolver(), request, () => {}, env);
+  const { problem } = await loadDns(options, createResolver(options), request, () => {}, env);
   if (problem !== undefined) throw problem;
 }
 
@@ -79,8 +79,7 @@ export async function createAutocert(
   });
   const apiClient = createHttpClient({ userAgent: USER_AGENT });
   const http = limited(caClient.request, options.integer("acme-overall-request-limit"));
-  const servers = options.string("acme-resolvers").split(/[\s,]+/).filter((one) => one !== "");
-  const resolver = new Resolver(servers.length > 0 ? { servers } : {});
+  const resolver = createResolver(options);
   const authorities = createAuthorities(options, http, log, progress);
   const dns = await loadDns(options, resolver, apiClient.request, progress, env);
   if (dns.problem) log.error("DNS provider can't be used", { error: dns.problem });
@@ -195,6 +194,11 @@ async function loadDns(
   }
 }
 
+function createResolver(options: Options): Resolver {
+  const servers = options.string("acme-resolvers").split(/[\s,]+/).filter((one) => one !== "");
+  return new Resolver(servers.length > 0 ? { servers } : {});
+}
+
 /** The roots that CAs are verified with; undefined for the runtime's. Throws an Error. */
 function readRoots(options: Options): string[] | undefined {
   const paths = options.string("lego-ca-certificates").split(delimiter).filter((path) =>
@@ -203,6 +207,7 @@ function readRoots(options: Options): string[] | undefined {
   if (paths.length === 0) return undefined;
   try {
     const own = paths.map((path) => readFileSync(path, "utf8"));
+    own.forEach((pem) => new X509Certificate(pem)); // throws for what is none
     const system = options.boolean("lego-ca-system-cert-pool");
     return [...own, ...system ? tls.rootCertificates : []];
   } catch (error) {

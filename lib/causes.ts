@@ -63,6 +63,9 @@ export interface Explanation {
 
 const [LATER, SOON, NEVER, OTHER_CA] = ["backoff", "soon", "never-until-change", true] as const;
 
+/** What the ACME client says of an answer that is no directory, though no server error either. */
+export const NO_DIRECTORY = /answered directory with (200|404)/;
+
 type Rule = readonly [cause: string, words: RegExp, retry?: Retry, otherCa?: boolean];
 /** Matched against ACME's short type, a space and the detail; the first one counts. */
 const PROBLEMS: readonly Rule[] = [
@@ -94,6 +97,9 @@ const ERRORS: readonly Rule[] = [
   ["file-unusable", /can't be used: |unable to write to|E(ACCES|PERM|ROFS|NOSPC|DQUOT): /, SOON],
   ["dns-unseen", /TXT record at .{0,300} isn't seen/],
   ["timed-out", /due to timeout|Signal timed out/, LATER, OTHER_CA],
+  ["challenge-missing", / can be proved by .{0,200} only, not by /, NEVER],
+  ["binding-refused", /base64url/, NEVER],
+  ["directory-wrong", NO_DIRECTORY, NEVER],
 ];
 const CA_ERRORS: readonly Rule[] = [
   ["ca-untrusted", /its certificate /, SOON],
@@ -150,6 +156,10 @@ dns-unseen: the DNS provider took the TXT record of {name}, but its name servers
   Check that the zone is really served by that provider; if it is slow, let it have more time.
 timed-out: it took too long to get a certificate for {name}
   Raise --acme-overall-timeout.
+challenge-missing: {ca} doesn't offer a way to prove {name} that is configured
+  Name one that it offers in --acme-challenges; for dns-01 set --dns-provider.
+directory-wrong: there is no ACME directory where {ca} was asked for it
+  Correct the path of --acme-directory: it often ends in /directory.
 ca-untrusted: the server certificate of {ca} isn't valid here
   Set the clock if it is wrong; for an internal CA set --lego-ca-certificates to its root.
 ca-unreachable: {ca} can't be reached

@@ -6,6 +6,7 @@
  */
 import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import process from "node:process";
 import { toDomainName } from "./addr.ts";
 import { challengeTypes, commandOf } from "./acmesettings.ts";
 import { type Autocert, createAutocert } from "./autocert.ts";
@@ -65,6 +66,8 @@ async function obtain(options: Options, parts: CommandParts, autocert: Autocert)
   const [subject = "", ...altNames] = names;
   const old = parts.store.find("lego", subject, altNames);
   const stopped = new AbortController();
+  const stop = () => stopped.abort(new Error("interrupted"));
+  process.once("SIGINT", stop).once("SIGTERM", stop); // what was set in DNS is taken away again
   await autocert.issuer.obtain(names, stopped.signal, old);
   parts.write("done                 a running Centauri takes it up at SIGHUP");
 }

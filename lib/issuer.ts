@@ -8,7 +8,7 @@
 import { AcmeError } from "./acme.ts";
 import { type AcmeState, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
-import { explain, type Explanation, type Failure } from "./causes.ts";
+import { explain, type Explanation, type Failure, NO_DIRECTORY } from "./causes.ts";
 import type { Proof } from "./challenges.ts";
 import { type OrderOptions, Orders, ProofError } from "./order.ts";
 import type { Preflight } from "./preflight.ts";
@@ -73,8 +73,8 @@ export class Issuer {
         const { otherCa, retryAt } = failure.explanation;
         failures.push(failure);
         if (retryAt !== undefined) await this.#hold(key, authority, retryAt);
+        if (!otherCa || authority === authorities.at(-1)) break;
         progress("CA failed", { ca: authority.host, why: failure.message });
-        if (!otherCa) break;
       }
     }
     // What is wrong with the names says more than that a CA was down before.
@@ -127,7 +127,8 @@ export class Issuer {
     if (error instanceof IssueError) return error;
     const proof = error instanceof ProofError ? error.proof : undefined;
     const cause = error instanceof ProofError ? error.cause : error;
-    const problem = cause instanceof AcmeError ? cause : undefined;
+    const isOfCa = cause instanceof AcmeError && !NO_DIRECTORY.test(cause.message);
+    const problem = isOfCa ? cause : undefined;
     const explanation = explain({
       names,
       ca,

@@ -202,9 +202,10 @@ export class Orders {
       if (!told) await client.deactivateAuthorization(authorization.url).catch(() => {});
       throw new ProofError(proof, authorization, error);
     } finally {
-      await solver.cleanUp(proof, AbortSignal.timeout(CLEAN_UP_TIMEOUT)).catch((error: Error) =>
-        log.warn("challenge not cleaned up", { name, type, error })
-      );
+      await solver.cleanUp(proof, AbortSignal.timeout(CLEAN_UP_TIMEOUT)).catch((error: Error) => {
+        // What couldn't be prepared has said so already.
+        if (told) log.warn("challenge not cleaned up", { name, type, error });
+      });
     }
   }
 

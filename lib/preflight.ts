@@ -12,7 +12,7 @@ import { type AcmeState, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
 import { expectsNoPublicCa, type Explanation } from "./causes.ts";
 import type { Solver } from "./challenges.ts";
-import type { CaaRecord } from "./dnsmsg.ts";
+import { type CaaRecord, DnsMessageError } from "./dnsmsg.ts";
 import { type Logger, quote } from "./log.ts";
 import { type Resolver, ResolverError } from "./resolver.ts";
 import { formatDuration } from "./time.ts";
@@ -63,8 +63,8 @@ export function createPreflight(options: PreflightOptions): Preflight {
     const issuing = { identities: meta.caaIdentities, accountUrl: client.accountUrl ?? "", types };
     const byAddress = !types.some((type) => type.startsWith("dns-"));
     for (const name of names.filter((one) => isIP(one) === 0)) {
-      const found = (byAddress ? await unresolved(name, resolver) : undefined) ??
-        await forbidden(name, resolver, issuing);
+      const found = (byAddress ? await unresolved(name, resolver, signal) : undefined) ??
+        await forbidden(name, resolver, issuing, signal);
       if (found !== undefined) return found;
     }
     return undefined;
@@ -140,8 +140,12 @@ function uncertifiable(names: readonly string[]): Explanation | undefined {
   return undefined;
 }
 
-async function unresolved(name: string, resolver: Resolver): Promise<Explanation | undefined> {
-  const found = await answered(resolver.addresses(name));
+async function unresolved(
+  name: string,
+  resolver: Resolver,
+  signal: AbortSignal,
+): Promise<Explanation | undefined> {
+  const found = await answered(resolver.addresses(name, signal));
   if (found === undefined || found.length > 0) return undefined;
   const message = `${name} has no A or AAAA record`;
   const advice = "Add one that leads here; it is looked for again every 10 minutes.";
@@ -152,21 +156,24 @@ async function forbidden(
   name: string,
   resolver: Resolver,
   issuing: Issuing,
+  signal: AbortSignal,
 ): Promise<Explanation | undefined> {
   if (issuing.identities.length === 0) return undefined;
-  const found = await answered(resolver.caa(name.replace(/^\*\./, "")));
+  const found = await answered(resolver.caa(name.replace(/^\*\./, ""), signal));
   if (found === undefined || caaPermits(found.records, name.startsWith("*."), issuing)) {
     return undefined;
   }
   const allowed = found.records.map(({ tag, value }) => `${tag} ${value}`).join(", ");
   const message = `CAA at ${found.name} forbids this CA to issue for ${name}: ` +
     `it has ${quote(allowed, 200)}`;
-  const advice = `Add the record ${found.name} CAA 0 issue "${issuing.identities[0]}".`;
+  const tag = found.records.some((one) => one.tag === "issuewild") ? "issuewild" : "issue";
+  const wanted = name.startsWith("*.") ? tag : "issue"; // RFC 8659 section 4.3
+  const advice = `Add the record ${found.name} CAA 0 ${wanted} "${issuing.identities[0]}".`;
   return { ...permanent, cause: "caa-forbids", message, advice };
 }
 
 /** RFC 8659 section 4 and RFC 8657: whether one of these records lets the CA issue. */
-export function caaPermits(
+function caaPermits(
   records: readonly CaaRecord[],
   wildcard: boolean,
   issuing: Issuing,
@@ -190,7 +197,7 @@ export function caaPermits(
 /** What DNS says; undefined when it says nothing, which proves nothing. */
 function answered<T>(question: Promise<T>): Promise<T | undefined> {
   return question.catch((error) => {
-    if (error instanceof ResolverError) return undefined;
+    if (error instanceof ResolverError || error instanceof DnsMessageError) return undefined;
     throw error;
   });
 }

@@ -26,6 +26,8 @@ const SOON = 10 * MINUTE;
 const ARI_RETRY = 6 * HOUR;
 /** Certificates with a shorter life are renewed at half of it, not at two thirds. */
 const SHORT_LIFE = 10 * DAY;
+/** When what can't succeed is tried again; a day, for what changes at the CA. */
+const ON_CHANGE = "when the configuration or DNS changes, else in a day";
 /** Orders in flight at a time. */
 const CONCURRENCY = 8;
 
@@ -157,9 +159,12 @@ export class Renewal {
   /** At a start or reload: what waits, so that nobody wonders why nothing happens. */
   #tellWaiting({ names, key }: Item): void {
     const { failure } = this.#options.state.get(key);
-    if (failure === undefined || this.#allowed(failure) <= Date.now()) return;
-    const { message: problem, advice, next } = failure;
-    this.#options.log.info("certificate waits", { names, problem, advice, next });
+    if (failure === undefined) return;
+    const { message: problem, advice, next, configuration } = failure;
+    const waits = next === "" && configuration === this.#options.configuration;
+    if (!waits && this.#allowed(failure) <= Date.now()) return;
+    const until = next || ON_CHANGE;
+    this.#options.log.info("certificate waits", { names, problem, advice, next: until });
   }
 
   /** Starts what is due, and sets the timer for what is due next. */
@@ -280,8 +285,9 @@ export class Renewal {
   }
 
   /** Whether nothing is known to have changed that the failure depended on. */
-  async #unchanged(item: Item, { configuration, dns }: Failure): Promise<boolean> {
+  async #unchanged(item: Item, { configuration, dns, at }: Failure): Promise<boolean> {
     if (configuration !== this.#options.configuration) return false;
+    if (Date.parse(at) + DAY < Date.now()) return false;
     const now = await this.#dnsOf(item);
     return now === "" || dns === "" || now === dns;
   }
@@ -339,7 +345,7 @@ export class Renewal {
       cause,
       problem: message,
       advice,
-      next: next || "when the configuration or DNS changes",
+      next: next || ON_CHANGE,
       serving: old === undefined ? "nothing" : `the old one, until ${old.notAfter}`,
     });
   }

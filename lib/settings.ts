@@ -31,11 +31,11 @@ Certificates
 ACME
   acme-email              string address    -              Turns ACME on; for the CA's account.
   acme-directory          list urls         https://acme-v02.api.letsencrypt.org/directory  CAs.
-  acme-challenges         list types        -              http-01 tls-alpn-01, or dns-01.
+  acme-challenges         list types        -              Ways to prove names, best first.
   acme-profile            string name       -              Of the CA's certificate profiles.
   acme-key-type           choice P256|P384|RSA2048|RSA3072|RSA4096  P256  Of certificates.
   acme-preferred-chain    string name       -              Common name of the chain's last issuer.
-  acme-external-kid       list ids          -              External account, one for each CA.
+  acme-external-kid       list ids          -              External account of each CA; - for none.
   acme-external-hmac      list keys         -              Their keys, in base64url.
   acme-external-algorithm  choice HS256|HS384|HS512  HS256     Of those keys.
   acme-overall-request-limit  integer 1..1000  18          Requests a second to CAs.
@@ -46,7 +46,7 @@ ACME
   lego-ca-server-name     string name       -              To expect in the CA's own certificate.
 DNS
   dns-provider            string name       -              Turns ACME on, by dns-01.
-  acme-resolvers          string servers    -              To ask instead of all that serve a zone.
+  acme-resolvers          string servers    -              To ask instead of a zone's own.
   acme-disable-propagation-check  boolean   false          Don't look whether a record is seen.
   acme-propagation-delay  duration 0s..24h  10s            Wait as long instead.
   lego-disable-cname-support  boolean       false          Don't follow CNAMEs at _acme-challenge.
@@ -85,7 +85,7 @@ export function optionTable(text: string): Option[] {
       const row = { name, group, kind, default: fallback === "-" ? "" : fallback, help };
       options.push({
         ...row,
-        ...name === "help" ? { variable: "" } : {},
+        ...["Help", "Commands"].includes(group) ? { variable: "" } : {},
         ...details(kind, detail),
       });
     }

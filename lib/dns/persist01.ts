@@ -1,50 +1,68 @@
 /**
  * DNS-PERSIST-01 as a way to prove names: nothing is written anywhere. The record that somebody set
- * once is read before the CA is, and what is wrong with it is said with the line to set.
+ * once is read before the CA reads it, and what is wrong with it is said with the line to set.
  *
  * Needs `../challenges.ts`, `../resolver.ts`, `persist.ts`.
  */
+import { isIP } from "node:net";
 import type { AcmeClient, Challenge } from "../acme.ts";
 import type { Solver } from "../challenges.ts";
 import type { Resolver } from "../resolver.ts";
 import {
   checkPersist,
+  type PersistAccount,
   PersistError,
   persistName,
+  persistRecords,
   type PersistState,
   persistWanted,
 } from "./persist.ts";
 
-/** `earlier`: thumbprints of keys that the account had before. */
 export function persistSolver(resolver: Resolver): Solver {
   const check = async (
     name: string,
-    client: AcmeClient,
+    account: PersistAccount,
     signal: AbortSignal,
-    challenge?: Challenge,
   ): Promise<PersistState> => {
-    const { meta } = await client.getDirectory();
-    const [, thumbprint = ""] = client.keyAuthorization("").split(".");
-    const accountUrl = client.accountUrl ?? "";
-    const wanted = persistWanted(name, { accountUrl, thumbprints: [thumbprint], meta, challenge });
-    return checkPersist(await resolver.txt(persistName(name), signal), wanted);
+    const values = await resolver.txt(persistName(name), signal);
+    return checkPersist(values, persistWanted(name, account));
   };
   return {
     async prepare({ identifier, wildcard, challenge, client }, signal) {
       const name = `${wildcard ? "*." : ""}${identifier.value}`;
-      const { state, message } = await check(name, client, signal, challenge);
+      const { state, message } = await check(name, await accountOf(client, challenge), signal);
       if (state !== "good" && state !== "expiring") throw new PersistError(message);
     },
     cleanUp: async () => {},
     async obstacle(names, client, signal) {
-      for (const name of names) {
-        const { state, message } = await check(name, client, signal);
-        if (state === "good") continue;
-        const advice = "Set that record once at your DNS host; it is looked for every 10 minutes.";
-        const fatal = state !== "expiring";
-        return { cause: `persist-${state}`, message, advice, retry: "soon", otherCa: false, fatal };
+      const account = await accountOf(client);
+      const wrong: PersistState[] = [];
+      let lines: string[] = [];
+      try {
+        const domains = names.filter((name) => isIP(name) === 0);
+        for (const name of domains) {
+          const found = await check(name, account, signal);
+          if (found.state !== "good") wrong.push(found);
+        }
+        lines = persistRecords(domains, account).map(({ line }) => line);
+      } catch (error) {
+        if (!(error instanceof PersistError)) throw error;
+        return undefined; // of which CA isn't known before there is a challenge
       }
-      return undefined;
+      const first = wrong.find(({ state }) => state !== "expiring") ?? wrong[0];
+      if (first === undefined) return undefined;
+      const advice = `Set once at your DNS host, if this CA has dns-persist-01: ${
+        lines.join(" ; ")
+      }`;
+      const fatal = first.state !== "expiring";
+      const { state, message } = first;
+      return { cause: `persist-${state}`, message, advice, retry: "soon", otherCa: false, fatal };
     },
   };
+}
+
+async function accountOf(client: AcmeClient, challenge?: Challenge): Promise<PersistAccount> {
+  const { meta } = await client.getDirectory();
+  const [, thumbprint = ""] = client.keyAuthorization("").split(".");
+  return { accountUrl: client.accountUrl ?? "", thumbprints: [thumbprint], meta, challenge };
 }

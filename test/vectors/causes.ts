@@ -1134,6 +1134,40 @@ export const failures: readonly Vector<Failure, Explanation>[] = [
     },
   },
   {
+    name: "no directory",
+    why: "the likeliest mistake with an internal CA",
+    input: {
+      names: ["a.example"],
+      ca: "ca.example",
+      error: new Error("ACME server answered directory with 404: 404 page not found"),
+    },
+    expect: {
+      cause: "directory-wrong",
+      message:
+        'there is no ACME directory where ca.example was asked for it: "ACME server answered directory with 404: 404 page not found"',
+      advice: "Correct the path of --acme-directory: it often ends in /directory.",
+      retry: "never-until-change",
+      otherCa: false,
+    },
+  },
+  {
+    name: "no common challenge",
+    why: "what the CA offers isn't configured",
+    input: {
+      names: ["*.a.example"],
+      ca: "ca.example",
+      error: new Error("*.a.example can be proved by dns-01 only, not by http-01"),
+    },
+    expect: {
+      cause: "challenge-missing",
+      message:
+        'ca.example doesn\'t offer a way to prove *.a.example that is configured: "*.a.example can be proved by dns-01 only, not by http-01"',
+      advice: "Name one that it offers in --acme-challenges; for dns-01 set --dns-provider.",
+      retry: "never-until-change",
+      otherCa: false,
+    },
+  },
+  {
     name: "15 root",
     why: "an internal CA",
     input: {

@@ -15,7 +15,7 @@ import { Buffer } from "node:buffer";
 export const MAX_MESSAGE = 65_535;
 const MAX_LABEL = 63; // octets, RFC 1035 2.3.4
 const MAX_NAME = 255; // octets with the lengths, RFC 1035 2.3.4
-const MAX_POINTERS = 127; // in one name, which can't have more labels
+const MAX_POINTERS = 16; // in one name: servers make one or two, and many take long to follow
 
 // Not `as const`: these are compared with what a peer says, which is any number.
 export const TYPE = {

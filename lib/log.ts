@@ -111,7 +111,8 @@ export function errorText(error: unknown, depth: number = 1): string {
   const list: unknown[] = error instanceof AggregateError ? error.errors : [];
   const own = error.message || list.map(String).join(", ") || error.name;
   if (error.cause === undefined || depth === MAX_CAUSES) return own;
-  return `${own}: ${errorText(error.cause, depth + 1)}`;
+  const why = errorText(error.cause, depth + 1);
+  return own.includes(why) ? own : `${own}: ${why}`;
 }
 
 function cut(text: string, max: number = MAX_VALUE): string {

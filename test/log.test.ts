@@ -138,8 +138,13 @@ test("createLogger() tells an Error by its message and its causes", () => {
 
 test("createLogger() ends a chain of causes that loops", () => {
   const error = new Error("a");
-  error.cause = error;
-  assert.equal(written("m", { error }), `${TEXT} error="a: a: a: a: a: a: a: a"\n`);
+  error.cause = new Error("b", { cause: error });
+  assert.equal(written("m", { error }), `${TEXT} error="a: b: a: b: a: b: a: b"\n`);
+});
+
+test("createLogger() doesn't repeat a cause that the message quotes", () => {
+  const error = new Error("nothing listens there (refused)", { cause: new Error("refused") });
+  assert.equal(written("m", { error }), `${TEXT} error="nothing listens there (refused)"\n`);
 });
 
 test("createLogger() leaves undefined fields out", () => {

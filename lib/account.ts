@@ -8,6 +8,7 @@ import { open } from "node:fs/promises";
 import { writeFileAtomic } from "./file.ts";
 import { readJson } from "./jsonfile.ts";
 import { quote } from "./log.ts";
+import { privateKeyPem } from "./x509.ts";
 
 const MAX_BYTES = 1024 * 1024;
 const MIN_RSA_BITS = 2048; // what CAs take
@@ -63,7 +64,10 @@ export async function loadAccount(
 export async function saveAccount(path: string, account: StoredAccount): Promise<void> {
   const old = await loadAccount(path, account.directory);
   const known = { registration: undefined, directory: undefined, nextKey: undefined };
-  const keys = { key: toPem(account.key), nextKey: account.nextKey && toPem(account.nextKey) };
+  const keys = {
+    key: privateKeyPem(account.key),
+    nextKey: account.nextKey && privateKeyPem(account.nextKey),
+  };
   try {
     // A file that was made read-only stays as it is, though it could be replaced.
     if (old !== undefined) await (await open(path, "r+")).close();
@@ -101,10 +105,4 @@ function fromPem(name: string, pem: unknown): KeyObject {
     // No private key at all.
   }
   throw new Error(`${name}: expected a private key in PEM: P-256, P-384 or RSA from 2048 bits on`);
-}
-
-/** As Go writes and reads it. */
-function toPem(key: KeyObject): string {
-  const type = key.asymmetricKeyType === "ec" ? "sec1" : "pkcs1";
-  return key.export({ format: "pem", type: type as "pkcs1" }).toString();
 }

@@ -13,7 +13,7 @@ import { namesKey } from "./acmestate.ts";
 import type { Logger } from "./log.ts";
 import { certificateNames as routeNames, type Route } from "./routes.ts";
 import { type CertificateRecord, type CertificateStore, newRecord } from "./store.ts";
-import { certificateNames, selfSigned } from "./x509.ts";
+import { certificateNames, privateKeyPem, selfSigned } from "./x509.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
 const SELF_SIGNED_LIFETIME = 30 * DAY;
@@ -165,7 +165,7 @@ export class Certificates {
     });
     const record = {
       ...newRecord("selfsigned", [subject, ...alternates], notAfter),
-      privateKey: privateKey.export({ format: "pem", type: "sec1" }).toString(),
+      privateKey: privateKeyPem(privateKey),
       certificate,
     };
     this.#log.info("self-signed certificate made", { subject, until: record.notAfter });

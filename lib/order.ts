@@ -23,7 +23,8 @@ import type { Fields, Logger } from "./log.ts";
 import { parseDecimal } from "./number.ts";
 import { type CertificateRecord, newRecord } from "./store.ts";
 import { perKey } from "./turns.ts";
-import { certificateNames, certificateRequest, coversName, readCertificate } from "./x509.ts";
+import { certificateNames, certificateRequest, coversName } from "./x509.ts";
+import { privateKeyPem, readCertificate } from "./x509.ts";
 
 /** What a key can be; P-256 is what every client takes and costs least. */
 export const KEY_TYPES = ["P256", "P384", "RSA2048", "RSA3072", "RSA4096"] as const;
@@ -112,7 +113,7 @@ export class Orders {
       ...{ replaces: replacedId(old, authority) },
     });
     const { directory } = authority;
-    await state.update(id, { pending: { directory, url: order.url, key: exportKey(key) } });
+    await state.update(id, { pending: { directory, url: order.url, key: privateKeyPem(key) } });
     progress("order", { url: order.url, names });
     return { order, key };
   }
@@ -252,7 +253,7 @@ export class Orders {
     return {
       ...newRecord("lego", names, readCertificate(chain).notAfter),
       issuer: /\n(-----BEGIN[^]*)/.exec(chain)?.[1] ?? "",
-      privateKey: exportKey(key),
+      privateKey: privateKeyPem(key),
       certificate: chain,
       acmeDirectory: authority.directory,
     };
@@ -282,12 +283,6 @@ async function generateKey(type: OrderOptions["keyType"]): Promise<KeyObject> {
     return (await generate("rsa", { modulusLength })).privateKey;
   }
   return (await generate("ec", { namedCurve: `P-${type.slice(1)}` })).privateKey;
-}
-
-/** PEM as the Go program reads it: SEC1, PKCS #1. */
-function exportKey(key: KeyObject): string {
-  const type = key.asymmetricKeyType === "ec" ? "sec1" : "pkcs1";
-  return key.export({ format: "pem", type: type as "pkcs1" }).toString();
 }
 
 /** What is wrong with a chain that should be for this key and these names, and valid now. */

@@ -233,3 +233,9 @@ export function toPem(label: string, bytes: Uint8Array): string {
   const lines = Buffer.from(bytes).toString("base64").replace(/.{64}(?=.)/g, "$&\n");
   return `-----BEGIN ${label}-----\n${lines}\n-----END ${label}-----\n`;
 }
+
+/** In the forms that the Go program writes and reads: SEC1 for EC, PKCS #1 for RSA. */
+export function privateKeyPem(key: KeyObject): string {
+  const type = key.asymmetricKeyType === "ec" ? "sec1" : "pkcs1";
+  return key.export({ format: "pem", type: type as "pkcs1" }).toString();
+}

@@ -80,7 +80,9 @@ function runProgram(path: string, args: readonly string[], signal: AbortSignal):
 function failure(command: string, status: number | string | null, tail: Buffer): DnsProviderError {
   const said = tail.toString().replaceAll("\ufffd", "").trim();
   const how = typeof status === "number" ? `ended with code ${status}` : `was ended by ${status}`;
-  return new DnsProviderError(`${quote(command)} ${how}${said && `; it said ${quote(said, 300)}`}`);
+  return new DnsProviderError(
+    `${quote(command)} ${how}${said && `; it said ${quote(said.slice(-300))}`}`,
+  );
 }
 
 function killGroup({ pid }: ChildProcess): void {

@@ -30,7 +30,7 @@ export function dnsSolver(options: DnsSolverOptions): Solver {
       const domain = proof.identifier.value;
       const name = `_acme-challenge.${domain}`;
       const record = {
-        name: options.followCnames ? await resolver.canonicalName(name, signal) : name,
+        name: options.followCnames ? await aliasOf(resolver, name, signal) : name,
         value: dnsChallengeValue(proof.keyAuthorization),
         domain,
         token: proof.challenge.token ?? "",
@@ -47,6 +47,14 @@ export function dnsSolver(options: DnsSolverOptions): Solver {
       if (record !== undefined) await provider.cleanUp(record, signal);
     },
   };
+}
+
+/** Where the CNAMEs lead. A machine that can't ask DNS may still have a provider that needn't. */
+function aliasOf(resolver: Resolver, name: string, signal: AbortSignal): Promise<string> {
+  return resolver.canonicalName(name, signal).catch((error) => {
+    if (error instanceof ResolverError) return name;
+    throw error;
+  });
 }
 
 /** Looks until every authoritative server has the value; rejects when the provider's time is up. */

@@ -141,8 +141,12 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     apply,
     log,
   });
+  let pending = false; // of a storm of signals each reload sees all that was changed before it
   reload = () => {
-    reloadStore().then(() => starting).then((started) => started.reload(), () => {});
+    if (pending) return;
+    pending = true;
+    reloadStore().then(() => pending = false).then(() => starting)
+      .then((started) => started.reload(), () => {});
   };
   const source = await starting;
   await frontend.listen();

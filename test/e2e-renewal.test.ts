@@ -311,3 +311,21 @@ test("the chain that ends at the preferred issuer is stored", async (t) => {
   const [record] = JSON.parse(await readFile(env.CERTIFICATE_STORE!, "utf8"));
   assert.equal(record.certificate, ca.certificates[0]?.chains[1]);
 });
+
+for (
+  const [type, shown, pem] of [
+    ["P384", /ASN1 OID: secp384r1/, /^-----BEGIN EC PRIVATE KEY-----/],
+    ["RSA2048", /Public-Key: \(2048 bit\)/, /^-----BEGIN RSA PRIVATE KEY-----/],
+  ] as const
+) {
+  test(`a certificate's key can be ${type}`, async (t) => {
+    const { centauri, env } = await startWith(t, {}, { env: { ACME_KEY_TYPE: type } });
+    await obtained(centauri);
+    const connect = ["s_client", "-connect", `127.0.0.1:${centauri.httpsPort}`];
+    const { stdout } = await run("openssl", [...connect, "-servername", "a.example.com"]);
+    const text = await run("openssl", ["x509", "-noout", "-text"], { input: stdout });
+    assert.match(text.stdout, shown);
+    const [record] = JSON.parse(await readFile(env.CERTIFICATE_STORE!, "utf8"));
+    assert.match(record.privateKey, pem);
+  });
+}

@@ -74,8 +74,20 @@ export function needProgram(t: TestContext, name: string): boolean {
 /** A new folder that is removed, with what is in it, after the test. */
 export async function temporaryFolder(t: Scope): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "centauri-test-"));
-  t.after(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }));
+  t.after(() => removeFolder(folder));
   return folder;
+}
+
+/** Again while a program that ends after this writes into it; Deno 2.9 has no maxRetries. */
+async function removeFolder(folder: string): Promise<void> {
+  for (let tries = 0;; tries++) {
+    try {
+      return await rm(folder, { recursive: true, force: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOTEMPTY" || tries === 100) throw error;
+      await setTimeout(20);
+    }
+  }
 }
 
 /** One log line: parsed JSON, or `{ msg }` with the line as it is when it isn't JSON. */

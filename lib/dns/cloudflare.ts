@@ -31,6 +31,7 @@ import {
   propagation,
   seconds,
   text,
+  unexpected,
   zoneCandidates,
 } from "./shared.ts";
 
@@ -75,7 +76,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
     for (const zone of zoneCandidates(name)) {
       const query = `/zones?name=${encodeURIComponent(zone)}`;
       const found = await ask(zones, ["GET", query], name, signal);
-      if (!Array.isArray(found)) throw unexpected("list of zones");
+      if (!Array.isArray(found)) throw unexpected(SERVICE, "list of zones");
       const same = found.filter((item) => text(item, "name") === zone);
       // A zone that was moved stays with the account that it left.
       const one = same.find((item) => text(item, "status") === "active") ?? same[0];
@@ -90,7 +91,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
     const path = await recordsPath(name, signal);
     const query = `?type=TXT&name=${encodeURIComponent(name)}&per_page=100`;
     const found = await ask(records, ["GET", path + query], name, signal);
-    if (!Array.isArray(found)) throw unexpected("list of records");
+    if (!Array.isArray(found)) throw unexpected(SERVICE, "list of records");
     const same = found.filter((item) => {
       const here = text(item, "type") === "TXT" && text(item, "name")?.toLowerCase() === name;
       return here && [value, `"${value}"`].includes(text(item, "content") ?? "");
@@ -155,9 +156,5 @@ function advice(name: string): (status: number, body: unknown) => string | undef
 function checkedId(item: unknown): string {
   const id = text(item, "id") ?? "";
   if (/^[0-9A-Za-z]{1,64}$/.test(id)) return id;
-  throw unexpected("id");
-}
-
-function unexpected(what: string): DnsProviderError {
-  return new DnsProviderError(`${SERVICE} sent something else than the ${what} expected`);
+  throw unexpected(SERVICE, "id");
 }

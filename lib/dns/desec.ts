@@ -24,7 +24,9 @@ import {
   propagation,
   relativeName,
   seconds,
+  strings,
   text,
+  unexpected,
 } from "./shared.ts";
 
 const SERVICE = "deSEC";
@@ -66,12 +68,12 @@ export function createProvider(
   /** The domain of this account that the name is in, and the least TTL there. */
   const domainOf = async (name: string, signal: AbortSignal) => {
     const found = await ask(["GET", `?owns_qname=${encodeURIComponent(name)}`], signal);
-    if (!Array.isArray(found)) throw unexpected("list of domains");
+    if (!Array.isArray(found)) throw unexpected(SERVICE, "list of domains");
     if (found.length === 0) {
       throw new DnsProviderError(`no domain of this account at ${SERVICE} holds ${name}`);
     }
     const domain = text(found[0], "name") ?? "";
-    if (![domain, name].every(isDomainName)) throw unexpected("domain name");
+    if (![domain, name].every(isDomainName)) throw unexpected(SERVICE, "domain name");
     const least = parseDecimal(text(found[0], "minimum_ttl") ?? "", 86_400) ?? MIN_TTL;
     return { domain, least, sub: relativeName(name, domain) };
   };
@@ -86,7 +88,7 @@ export function createProvider(
       const { domain, least, sub } = await domainOf(name, signal);
       const set = `${domain}/rrsets/${sub === "" ? "@" : sub}/TXT/`;
       const answer = await ask(["GET", set], signal, [404]);
-      const values = answer === undefined ? [] : strings(member(answer, "records"));
+      const values = answer === undefined ? [] : strings(SERVICE, member(answer, "records"));
       const records = change(values);
       if (records === undefined) return;
       const create = { subname: sub, type: "TXT", ttl: Math.max(ttl, least), records };
@@ -108,17 +110,6 @@ export function createProvider(
         return others.length === values.length ? undefined : others;
       }),
   };
-}
-
-/** Throws when one isn't: what can't be read can't be written back. */
-function strings(value: unknown): readonly string[] {
-  const isText = (item: unknown): item is string => typeof item === "string";
-  if (Array.isArray(value) && value.every(isText)) return value;
-  throw unexpected("records");
-}
-
-function unexpected(what: string): DnsProviderError {
-  return new DnsProviderError(`${SERVICE} sent something else than the ${what} expected`);
 }
 
 /** Waits as long as a 429 says, in seconds (RFC 9110 section 10.2.3), and asks again. */

@@ -21,6 +21,7 @@ import {
   relativeName,
   seconds,
   text,
+  unexpected,
 } from "./shared.ts";
 
 const SERVICE = "DigitalOcean";
@@ -63,7 +64,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
     const sub = relativeName(name, zone, "@");
     const query = `?type=TXT&name=${encodeURIComponent(name)}&per_page=200`;
     const records = member(await ask(zone, ["GET", query], signal), "domain_records");
-    if (!Array.isArray(records)) throw unexpected("list of records");
+    if (!Array.isArray(records)) throw unexpected(SERVICE, "list of records");
     const found = records.filter((record) => {
       const here = text(record, "type") === "TXT" && text(record, "name") === sub;
       return here && [value, `"${value}"`].includes(text(record, "data") ?? "");
@@ -88,9 +89,5 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
 /** Throws unless it is one: ids get into URLs. */
 function recordId(id: string = ""): string {
   if (/^[0-9]{1,20}$/.test(id)) return id;
-  throw unexpected("record id");
-}
-
-function unexpected(what: string): DnsProviderError {
-  return new DnsProviderError(`${SERVICE} sent something else than the ${what} expected`);
+  throw unexpected(SERVICE, "record id");
 }

@@ -23,6 +23,7 @@ import {
   propagation,
   relativeName,
   seconds,
+  strings,
 } from "./shared.ts";
 
 const SERVICE = "Gandi";
@@ -69,7 +70,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
       const set = `${relativeName(name, zone, "@")}/TXT`;
       // 404 is a name without TXT values, or a domain that isn't there: writing tells them apart.
       const answer = await ask(zone, ["GET", set], signal, [404]);
-      const values = answer === undefined ? [] : strings(member(answer, "rrset_values"));
+      const values = answer === undefined ? [] : strings(SERVICE, member(answer, "rrset_values"));
       const rrset_values = change(values);
       if (rrset_values === undefined) return;
       await (rrset_values.length === 0
@@ -93,11 +94,4 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
 /** Values come back in quotes, however they were sent. */
 function is(value: string): (other: string) => boolean {
   return (other) => other === value || other === `"${value}"`;
-}
-
-/** Throws when one isn't: what can't be read can't be written back. */
-function strings(value: unknown): readonly string[] {
-  const isText = (item: unknown): item is string => typeof item === "string";
-  if (Array.isArray(value) && value.every(isText)) return value;
-  throw new DnsProviderError(`${SERVICE} sent something else than the records expected`);
 }

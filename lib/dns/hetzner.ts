@@ -31,6 +31,7 @@ import {
   relativeName,
   seconds,
   text,
+  unexpected,
 } from "./shared.ts";
 
 const SERVICE = "Hetzner";
@@ -76,7 +77,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
         throw new DnsProviderError(`${SERVICE} could not change ${zone}; it says ${shown}`);
       }
       const id = text(answer, "action", "id") ?? "";
-      if (status !== "running" || !/^[0-9]{1,20}$/.test(id)) throw unexpected("action");
+      if (status !== "running" || !/^[0-9]{1,20}$/.test(id)) throw unexpected(SERVICE, "action");
       if (left < 1) throw new DnsProviderError(`${SERVICE} did not end action ${id} in time`);
       await delay(interval, undefined, { signal });
       answer = await ask(["GET", `/actions/${id}`], zone, signal);
@@ -103,7 +104,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
       const answer = await ask(["GET", path], zone, signal, [404]);
       if (answer === undefined) return work(zone, path, undefined);
       const records = member(answer, "rrset", "records");
-      if (!Array.isArray(records)) throw unexpected("records");
+      if (!Array.isArray(records)) throw unexpected(SERVICE, "records");
       return work(zone, path, records.map((record) => text(record, "value")));
     });
   };
@@ -148,8 +149,4 @@ function advice(zone: string): (status: number) => string | undefined {
     if (status === 404) return `HETZNER_API_TOKEN must be of ${where}`;
     return status === 429 ? "3,600 requests an hour are allowed for a project" : undefined;
   };
-}
-
-function unexpected(what: string): DnsProviderError {
-  return new DnsProviderError(`${SERVICE} sent something else than the ${what} expected`);
 }

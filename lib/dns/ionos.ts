@@ -9,7 +9,16 @@
  */
 import type { HttpRequest } from "../httpsclient.ts";
 import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";
-import { callJson, httpTimeout, member, needed, propagation, seconds, text } from "./shared.ts";
+import {
+  callJson,
+  httpTimeout,
+  member,
+  needed,
+  propagation,
+  seconds,
+  text,
+  unexpected,
+} from "./shared.ts";
 
 const SERVICE = "IONOS";
 const API = "https://api.hosting.ionos.com/dns/v1/zones";
@@ -41,7 +50,9 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
     const query = `?recordName=${encodeURIComponent(name)}&recordType=TXT`;
     const answer = await ask(["GET", zone + query], signal);
     const records = member(answer, "records") ?? []; // a zone without such records may have none
-    if (member(answer, "id") === undefined || !Array.isArray(records)) throw unexpected("zone");
+    if (member(answer, "id") === undefined || !Array.isArray(records)) {
+      throw unexpected(SERVICE, "zone");
+    }
     const found = records.filter((record) => {
       const here = text(record, "type") === "TXT" && text(record, "name") === name;
       // Values come back in quotes.
@@ -53,7 +64,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
   /** Of the account's zones that the name is in, the one that is nearest to it. */
   const zoneId = async (name: string, signal: AbortSignal): Promise<string> => {
     const zones = await ask(["GET", ""], signal);
-    if (!Array.isArray(zones)) throw unexpected("list of zones");
+    if (!Array.isArray(zones)) throw unexpected(SERVICE, "list of zones");
     let best = { name: "", id: "" };
     for (const item of zones) {
       const zone = { name: text(item, "name") ?? "", id: text(item, "id") ?? "" };
@@ -82,9 +93,5 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
 /** Throws unless it can be one, a UUID: ids get into URLs. */
 function checkedId(id: string = ""): string {
   if (/^[0-9a-zA-Z-]{1,64}$/.test(id)) return id;
-  throw unexpected("id");
-}
-
-function unexpected(what: string): DnsProviderError {
-  return new DnsProviderError(`${SERVICE} sent something else than the ${what} expected`);
+  throw unexpected(SERVICE, "id");
 }

@@ -27,6 +27,7 @@ import {
   relativeName,
   seconds,
   text,
+  unexpected,
 } from "./shared.ts";
 
 const SERVICE = "OVH";
@@ -152,7 +153,9 @@ async function find(
 ): Promise<string[]> {
   const query = `?fieldType=TXT&subDomain=${encodeURIComponent(sub)}`;
   const listed = await ask(zone, ["GET", `/record${query}`], signal, accept) ?? [];
-  if (!Array.isArray(listed) || listed.length > MAX_RECORDS) throw unexpected("list of records");
+  if (!Array.isArray(listed) || listed.length > MAX_RECORDS) {
+    throw unexpected(SERVICE, "list of records");
+  }
   const found: string[] = [];
   for (const id of listed.map(recordId)) {
     const record = await ask(zone, ["GET", `/record/${id}`], signal, [404, ...accept]);
@@ -169,11 +172,7 @@ const ID = /^[0-9]{1,20}$/;
 function recordId(value: unknown): string {
   const id = text(value);
   if (id !== undefined && ID.test(id)) return id;
-  throw unexpected("record id");
-}
-
-function unexpected(what: string): DnsProviderError {
-  return new DnsProviderError(`${SERVICE} sent something else than the ${what} expected`);
+  throw unexpected(SERVICE, "record id");
 }
 
 function endpoint(env: Env): readonly [api: string, tokens?: string] {
@@ -217,7 +216,7 @@ function application({ env, http, url, timeout, now }: Api): Authorize {
       const clock = { method: "GET", url: `${url}/auth/time`, fields: ACCEPT } as const;
       const told = text(await callJson(http, { ...clock, signal, timeout, service: SERVICE }));
       const theirs = parseDecimal(told ?? "", MAX_TIME);
-      if (theirs === undefined) throw unexpected("time");
+      if (theirs === undefined) throw unexpected(SERVICE, "time");
       asked = now();
       ahead = theirs * 1000 - asked;
     }
@@ -256,7 +255,7 @@ function serviceAccount({ env, http, tokens, timeout, now }: Api): Authorize {
         secrets: [client_secret],
       });
       token = text(answer, "access_token") ?? "";
-      if (!/^[\x21-\x7e]+$/.test(token)) throw unexpected("access token");
+      if (!/^[\x21-\x7e]+$/.test(token)) throw unexpected(SERVICE, "access token");
       const lasts = parseDecimal(text(answer, "expires_in") ?? "0", MAX_TIME) ?? 0;
       until = now() + lasts * 1000 - TOKEN_MARGIN;
     }

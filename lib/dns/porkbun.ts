@@ -24,6 +24,7 @@ import {
   relativeName,
   seconds,
   text,
+  unexpected,
 } from "./shared.ts";
 
 const SERVICE = "Porkbun";
@@ -58,7 +59,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
       explain: (status) => advice(status, zone),
     });
     if (text(answer, "status") === "SUCCESS") return answer;
-    throw unexpected("status SUCCESS");
+    throw unexpected(SERVICE, "status SUCCESS");
   };
 
   /** The zone, the name in it, and the ids of the records that have this name and value. */
@@ -70,7 +71,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
     const sub = relativeName(name, zone);
     const path = ["retrieveByNameType", zone, "TXT", ...(sub === "" ? [] : [sub])] as const;
     const found = member(await ask(path, {}, signal), "records");
-    if (!Array.isArray(found)) throw unexpected("list of records");
+    if (!Array.isArray(found)) throw unexpected(SERVICE, "list of records");
     const same = found.filter((item) => {
       const here = text(item, "type") === "TXT" && text(item, "name")?.toLowerCase() === name;
       return here && [value, `"${value}"`].includes(text(item, "content") ?? "");
@@ -112,9 +113,5 @@ function advice(status: number, zone: string): string | undefined {
 function checkedId(item: unknown): string {
   const id = text(item, "id") ?? "";
   if (/^[0-9]{1,20}$/.test(id)) return id;
-  throw unexpected("record id");
-}
-
-function unexpected(what: string): DnsProviderError {
-  return new DnsProviderError(`${SERVICE} sent something else than the ${what} expected`);
+  throw unexpected(SERVICE, "record id");
 }

@@ -30,6 +30,7 @@ import {
   propagation,
   readSmallFile,
   seconds,
+  unexpected,
   zoneCandidates,
 } from "./shared.ts";
 
@@ -137,7 +138,7 @@ export function createProvider(context: ProviderContext, timing: Timing = SYSTEM
     for (let left = times.timeout / Math.max(times.interval, 1);; left--) {
       const status = textOf(await ask("GET", `change/${id}`), "ChangeInfo", "Status");
       if (status === "INSYNC") return;
-      if (status !== "PENDING") throw unexpected("status of a change");
+      if (status !== "PENDING") throw unexpected(SERVICE, "status of a change");
       if (left < 1) throw new DnsProviderError(`${SERVICE} still has change ${id} PENDING`);
       await timing.wait(times.interval, signal);
     }
@@ -199,11 +200,11 @@ async function zonesBelow(top: string, ask: Ask): Promise<readonly Element[]> {
   for (let page = 0; page < MAX_PAGES; page++) {
     const answer = await ask("GET", "hostedzonesbyname", [...start, ["maxitems", "100"]]);
     const list = child(answer, "HostedZones");
-    if (list === undefined) throw unexpected("list of hosted zones");
+    if (list === undefined) throw unexpected(SERVICE, "list of hosted zones");
     zones.push(...list.elements);
     if (textOf(answer, "IsTruncated") !== "true") return zones;
     const next = textOf(answer, "NextDNSName") ?? "";
-    if (!/^[!-~]{1,1024}$/.test(next)) throw unexpected("name of the next zone");
+    if (!/^[!-~]{1,1024}$/.test(next)) throw unexpected(SERVICE, "name of the next zone");
     if (!`.${next}`.replace(/\.$/, "").endsWith(`.${top}`)) return zones;
     const nextId = resourceId(textOf(answer, "NextHostedZoneId"), "hostedzone");
     start = [["dnsname", next], ["hostedzoneid", nextId]];
@@ -219,7 +220,7 @@ async function recordSet(zone: string, name: string, ask: Ask): Promise<RecordSe
   const query: Query = [["maxitems", "1"], ["name", name], ["type", "TXT"]];
   const answer = await ask("GET", `hostedzone/${zone}/rrset`, query);
   const sets = child(answer, "ResourceRecordSets");
-  if (sets === undefined) throw unexpected("list of record sets");
+  if (sets === undefined) throw unexpected(SERVICE, "list of record sets");
   const set = sets.elements.find((item) => {
     return textOf(item, "Name") === `${name}.` && textOf(item, "Type") === "TXT";
   });
@@ -231,7 +232,9 @@ async function recordSet(zone: string, name: string, ask: Ask): Promise<RecordSe
   const records = child(set, "ResourceRecords")?.elements ?? [];
   const ttl = parseDecimal(textOf(set, "TTL") ?? "", 2 ** 31 - 1);
   const values = records.map((record) => textOf(record, "Value") ?? "");
-  if (ttl === undefined || values.length === 0 || values.includes("")) throw unexpected("values");
+  if (ttl === undefined || values.length === 0 || values.includes("")) {
+    throw unexpected(SERVICE, "values");
+  }
   return { ttl, values };
 }
 
@@ -450,7 +453,7 @@ const ENTITIES: ReadonlyMap<string, string> = new Map(
  * without end. Throws DnsProviderError.
  */
 export function parseXml(body: Uint8Array & { toString(): string }): Element {
-  const wrong = unexpected("XML");
+  const wrong = unexpected(SERVICE, "XML");
   if (body.length > MAX_XML) throw wrong;
   const text = body.toString().replace(/^\uFEFF?<\?xml[^<>]*\?>/, "").trim();
   const open = [{ name: "", text: "", elements: [] as Element[] }];
@@ -477,7 +480,7 @@ function unescape(text: string): string {
     const hex = name.startsWith("#x") ? parseHex(name.slice(2), 0x10ffff) : undefined;
     const code = name.startsWith("#") ? hex ?? parseDecimal(name.slice(1), 0x10ffff) : undefined;
     const found = code === undefined ? ENTITIES.get(name) : String.fromCodePoint(code);
-    if (found === undefined || end === "") throw unexpected("XML");
+    if (found === undefined || end === "") throw unexpected(SERVICE, "XML");
     return found;
   });
 }
@@ -501,7 +504,7 @@ const textOf = (parent: Element, ...path: readonly string[]): string | undefined
 function resourceId(text: string = "", kind: string): string {
   const id = text.startsWith(`/${kind}/`) ? text.slice(kind.length + 2) : text;
   if (/^[0-9A-Za-z]{1,32}$/.test(id)) return id;
-  throw unexpected(`id of a ${kind}`);
+  throw unexpected(SERVICE, `id of a ${kind}`);
 }
 
 function flag(env: Env, name: string, fallback: boolean): boolean {
@@ -510,8 +513,4 @@ function flag(env: Env, name: string, fallback: boolean): boolean {
   if (["true", "t", "1"].includes(value)) return true;
   if (["false", "f", "0"].includes(value)) return false;
   throw new DnsProviderError(`invalid ${name} ${quote(value, 40)}: expected true or false`);
-}
-
-function unexpected(what: string): DnsProviderError {
-  return new DnsProviderError(`${SERVICE} sent something else than the ${what} expected`);
 }

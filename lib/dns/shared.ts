@@ -279,6 +279,18 @@ export function list(value: unknown, ...path: readonly string[]): readonly unkno
   return Array.isArray(found) ? found : [];
 }
 
+/** That a service's answer, of a status that means success, isn't of the form that it has. */
+export function unexpected(service: string, what: string): DnsProviderError {
+  return new DnsProviderError(`${service} sent something else than the ${what} expected`);
+}
+
+/** The values of an RRset. Throws when one is no text: what can't be read can't be written back. */
+export function strings(service: string, value: unknown): readonly string[] {
+  const isText = (item: unknown): item is string => typeof item === "string";
+  if (Array.isArray(value) && value.every(isText)) return value;
+  throw unexpected(service, "records");
+}
+
 /**
  * lego's _SEQUENCE_INTERVAL, for services that hold one value a name: `turn` resolves when the
  * interval after the latest `done` of that name is over, so that no cache has the value before.

@@ -126,6 +126,10 @@ export function canonicalAddress(address: string): string {
   return mapped !== undefined && isIPv4(mapped) ? mapped : bare;
 }
 
+/** An IP address in its one spelling (RFC 5952), as the URL parser writes it; without a zone. */
+export const spellAddress = (address: string): string =>
+  isIPv4(address) ? address : new URL(`http://[${address}]`).hostname.slice(1, -1);
+
 /**
  * A comma-separated list of networks (`10.0.0.0/8`) and single addresses; spaces and empty items
  * don't count. Throws an Error that names the item. Bits below the prefix don't matter.

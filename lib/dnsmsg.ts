@@ -1,6 +1,6 @@
 /**
  * DNS messages (RFC 1035 section 4), with EDNS(0) (RFC 6891) and the rdata that certificates need:
- * addresses, TXT, CAA (RFC 8659). Pure; needs `node:buffer`. RFC 2136's UPDATE is the same message:
+ * addresses, TXT, CAA (RFC 8659). Pure; needs addr.ts. RFC 2136's UPDATE is the same message:
  * its zone, prerequisites and updates are the questions, answers and authorities.
  *
  * Names are text: lower case, no last dot, "" for the root; a byte that isn't of `a-z 0-9 - _ * /`
@@ -10,6 +10,7 @@
  * names over 255 octets, counts of more than there is, and bytes after the last record.
  */
 import { Buffer } from "node:buffer";
+import { spellAddress } from "./addr.ts";
 
 /** The length comes in 16 bits over TCP (RFC 1035 4.2.2), and UDP can't hold more. */
 export const MAX_MESSAGE = 65_535;
@@ -228,7 +229,7 @@ export function addressText(data: Buffer): string {
   if (data.length === 4) return data.join(".");
   if (data.length !== 16) throw new DnsMessageError("address of neither 4 nor 16 octets");
   const groups = data.toString("hex").match(/.{4}/g)!.join(":");
-  return new URL(`http://[${groups}]`).hostname.slice(1, -1);
+  return spellAddress(groups);
 }
 
 /** RFC 8659 4.1. Throws DnsMessageError. */

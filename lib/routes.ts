@@ -14,7 +14,7 @@
  */
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
-import { joinHostPort, MAX_NAME, splitHostPort, toDomainName } from "./addr.ts";
+import { joinHostPort, MAX_NAME, spellAddress, splitHostPort, toDomainName } from "./addr.ts";
 import { nearest } from "./nearest.ts";
 import { parseDecimal } from "./number.ts";
 
@@ -237,10 +237,6 @@ function readNames(reader: Reader, directive: string, words: string[]): string[]
     return word;
   });
 }
-
-/** As the URL parser writes an address: one spelling for each. */
-const spellAddress = (address: string): string =>
-  isIP(address) === 4 ? address : new URL(`http://[${address}]`).hostname.slice(1, -1);
 
 function readUpstream(reader: Reader, route: Draft, words: string[]): void {
   route.upstreams.push(parseUpstream(reader, "upstream", words[1]));

@@ -2,11 +2,12 @@
  * X.509 certificates (RFC 5280): self-signed ones, those that answer a tls-alpn-01 challenge (RFC
  * 8737) and requests for others (PKCS #10, RFC 2986) are written; of any certificate what the type
  * Certificate has is read; and which host a set of names covers (RFC 9525). Verifies nothing.
- * No clock and no randomness; needs der.ts, `node:crypto` to sign, `node:net` (isIP).
+ * No clock and no randomness; needs addr.ts, der.ts, `node:crypto` to sign, `node:net` (isIP).
  */
 import { Buffer } from "node:buffer";
 import { createHash, createPublicKey, type KeyObject, sign } from "node:crypto";
 import { isIPv4, isIPv6 } from "node:net";
+import { spellAddress } from "./addr.ts";
 import * as der from "./der.ts";
 
 const MAX_COMMON_NAME = 64; // RFC 5280 A.1: ub-common-name
@@ -196,7 +197,7 @@ function addressBytes(text: string): Buffer | undefined {
   if (isIPv4(text)) return Buffer.from(text.split(".").map(Number)); // decimal digits for sure
   if (!isIPv6(text) || text.includes("%")) return undefined;
   // The URL parser reads every spelling and writes one: hexadecimal groups, `::` once at most.
-  const spelling = new URL(`http://[${text}]`).hostname.slice(1, -1);
+  const spelling = spellAddress(text);
   const padded = spelling.replace(/\w+/g, (group) => group.padStart(4, "0"));
   const [head = "", tail = ""] = padded.split("::").map((half) => half.replaceAll(":", ""));
   return Buffer.from(head + "0".repeat(32 - head.length - tail.length) + tail, "hex");
@@ -204,7 +205,7 @@ function addressBytes(text: string): Buffer | undefined {
 
 function addressText(bytes: Buffer): string {
   const groups = bytes.toString("hex").replace(/(....)(?=.)/g, "$1:");
-  return bytes.length === 4 ? bytes.join(".") : new URL(`http://[${groups}]`).hostname.slice(1, -1);
+  return spellAddress(bytes.length === 4 ? bytes.join(".") : groups);
 }
 
 /**

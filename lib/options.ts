@@ -109,7 +109,7 @@ function details(kind: Option["kind"], text: string | undefined): Partial<Option
   if (text === undefined) return {};
   if (kind === "choice") return { choices: text.split("|") };
   if (kind === "string" || kind === "list") return { value: text };
-  const parse = kind === "duration" ? parseDuration : kind === "size" ? parseSize : parseDecimal;
+  const parse = kind === "duration" ? parseDuration : kind === "size" ? parseSize : parseInteger;
   const [min, max] = text.split("..").map((bound) => parse(bound));
   return { ...min === undefined ? {} : { min }, ...max === undefined ? {} : { max } };
 }

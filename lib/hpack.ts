@@ -441,8 +441,14 @@ function writeString(out: Buffer, at: number, text: string): number {
   return at;
 }
 
-/** Section 5.1: `bits` come before the prefix. */
-function writeInteger(out: Buffer, at: number, bits: number, prefix: number, value: number) {
+/** Section 5.1; `bits` come before the prefix. Returns where the integer ends. */
+export function writeInteger(
+  out: Buffer,
+  at: number,
+  bits: number,
+  prefix: number,
+  value: number,
+): number {
   const mask = (1 << prefix) - 1;
   if (value < mask) {
     out[at++] = bits | value;

@@ -335,9 +335,9 @@ export class Http2Connection implements StreamOwner, Expiring {
     if (selfDependent) throw new Http2Error(id, PROTOCOL_ERROR, "it depends on itself");
     const request = list === undefined ? undefined : parseRequest(list, id, received);
     this.#controlBudget.earn(REQUEST_PAYS);
-    const stream = new Http2Stream(id, this, this.#streamWindow);
+    const stream = new Http2Stream(id, this, this.#streamWindow, received);
     this.#streams.set(id, stream);
-    if (request !== undefined) return stream.begin(request, received, this.options.handle);
+    if (request !== undefined) return stream.begin(request, this.options.handle);
     stream.refuse(new Http1Error(431, "The head is over the limits."));
   }
 
@@ -485,8 +485,9 @@ export class Http2Connection implements StreamOwner, Expiring {
       this.output.goaway(this.#lastStream, code, message);
     }
     this.output.write();
-    this.#expireIn(LINGER);
-    this.#socket.end();
+    // Who did nothing wrong may take its time with what was sent before.
+    this.#expireIn(code === NO_ERROR ? this.options.timeouts.stall : LINGER);
+    this.#socket.end(() => this.#expireIn(LINGER));
     this.#socket.resume();
   }
 

@@ -107,7 +107,7 @@ export class Http2Stream implements Downstream {
   /** What came while nobody took it. */
   #held: Buffer = EMPTY;
   #heldLength = 0;
-  #received = false;
+  #received: boolean;
   #endTold = false;
   #trailers: FieldLines = NONE;
   /** What Sec-WebSocket-Accept has to be. */
@@ -127,20 +127,21 @@ export class Http2Stream implements Downstream {
   #ended = false;
   #stuck = false;
 
-  constructor(id: number, owner: StreamOwner, sendWindow: number) {
+  /** `received` when nothing follows the request's head. */
+  constructor(id: number, owner: StreamOwner, sendWindow: number, received: boolean) {
     this.id = id;
+    this.#received = received;
     this.client = owner.client;
     this.#owner = owner;
     this.#sendWindow = sendWindow;
   }
 
-  /** Hands a request to the proxy; `received` when nothing follows it. */
-  begin(request: Http2Request, received: boolean, handle: Handle): void {
+  /** Hands a request to the proxy. */
+  begin(request: Http2Request, handle: Handle): void {
     const { head, size, priority } = request;
     this.#method = head.method;
     this.#left = size;
     this.#hasBody = head.length !== 0;
-    this.#received = received;
     this.#expects = this.#hasBody && fieldValue(head.fields, "expect") !== undefined;
     this.priority = priority;
     try {

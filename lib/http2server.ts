@@ -95,7 +95,7 @@ export class Http2Connection implements StreamOwner, Expiring {
   readonly #decoder: HpackDecoder;
   readonly #streams = new Map<number, Http2Stream>();
   /** Streams that the connection keeps from sending; in the order of their turns. */
-  #queue: Http2Stream[] = [];
+  readonly #queue: Http2Stream[] = [];
   /** The highest that the client has opened; whether it left out any; those that we reset. */
   #lastStream = 0;
   #hasSkipped = false;
@@ -415,7 +415,9 @@ export class Http2Connection implements StreamOwner, Expiring {
     const id = readUint31(bytes, start);
     if (id === 0) throw refused(PROTOCOL_ERROR, "PRIORITY_UPDATE for stream 0");
     const stream = this.#streams.get(id);
-    if (stream !== undefined) stream.priority = parsePriority(bytes.toString("latin1", start + 4, end));
+    if (stream !== undefined) {
+      stream.priority = parsePriority(bytes.toString("latin1", start + 4, end));
+    }
   }
 
   get room(): number {
@@ -440,16 +442,19 @@ export class Http2Connection implements StreamOwner, Expiring {
    */
   #sendQueued(): void {
     while (this.#queue.length > 0 && this.room > 0) {
-      let at = 0;
-      for (let i = 1; i < this.#queue.length; i++) {
-        if (this.#queue[i].priority.urgency < this.#queue[at].priority.urgency) at = i;
-      }
-      const stream = this.#queue[at];
+      const stream = this.#queue.reduce((first, each) =>
+        each.priority.urgency < first.priority.urgency ? each : first
+      );
       stream.sendFrame();
-      if (!stream.sendable || stream.priority.incremental) this.#queue.splice(at, 1);
+      if (!stream.sendable || stream.priority.incremental) this.#unqueue(stream);
       if (stream.sendable && stream.priority.incremental) this.#queue.push(stream);
       stream.tellDrained();
     }
+  }
+
+  #unqueue(stream: Http2Stream): void {
+    const at = this.#queue.indexOf(stream);
+    if (at >= 0) this.#queue.splice(at, 1);
   }
 
   reset(stream: Http2Stream, code: number): void {
@@ -469,7 +474,7 @@ export class Http2Connection implements StreamOwner, Expiring {
 
   forget(stream: Http2Stream): void {
     this.#streams.delete(stream.id);
-    if (this.#queue.length > 0) this.#queue = this.#queue.filter((each) => each !== stream);
+    this.#unqueue(stream);
     stream.close();
     if (this.#streams.size > 0) return;
     this.#idleSince = this.options.clock.now;
@@ -494,7 +499,7 @@ export class Http2Connection implements StreamOwner, Expiring {
   #forgetAll(): void {
     for (const stream of this.#streams.values()) stream.close();
     this.#streams.clear();
-    this.#queue = [];
+    this.#queue.length = 0;
   }
 
   #onDrain(): void {

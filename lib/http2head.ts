@@ -66,7 +66,7 @@ export function parseRequest(list: FieldLines, stream: number, ended: boolean): 
   const pseudo: PseudoFields = {};
   const start = readPseudoFields(list, stream, pseudo);
   const known: Known = { host: undefined, length: undefined, priority: undefined, cookieAt: -1 };
-  const fields: string[] = ["host", ""];
+  const fields: string[] = ["Host", ""];
   readFields(list, start, stream, fields, known);
   const method = pseudo[":method"] ?? "";
   if (!isToken(method)) throw malformed(stream, "no valid :method");

@@ -199,9 +199,10 @@ export class Http2Connection implements StreamOwner, Expiring {
     return true;
   }
 
-  #fail(error: Error): void {
+  #fail(cause: Error): void {
+    const undecodable = cause instanceof HpackError;
+    const error = undecodable ? refused(COMPRESSION_ERROR, cause.message) : cause;
     this.options.onClientError(this.client, error);
-    if (error instanceof HpackError) return this.#close(COMPRESSION_ERROR, error.message);
     if (!(error instanceof Http2Error)) return this.#close(INTERNAL_ERROR, "internal error");
     const isReset = error.stream !== 0 && error.stream <= this.#lastStream;
     this.#close(isReset ? ENHANCE_YOUR_CALM : error.code, error.message);

@@ -433,6 +433,7 @@ export class Http2Stream implements Downstream {
     this.#handler = undefined;
     if (this.#closed) return;
     if (!this.#started) return answer(this, { method: this.#method }, 502, UNABLE);
+    this.#send(); // what there is of it
     if (!this.#ended) this.#owner.reset(this, this.tunnel ? CANCEL : INTERNAL_ERROR);
   }
 

@@ -5,6 +5,8 @@
 import { Buffer } from "node:buffer";
 import { HpackDecoder } from "../lib/hpack.ts";
 import * as http2 from "../lib/http2.ts";
+import type { Scope } from "./support.ts";
+import { connect, type Wire } from "./wire.ts";
 
 export const PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
@@ -138,4 +140,47 @@ export class FrameLines {
     if (type === http2.PING && end !== "") return say(`ACK ${payload.toString("latin1")}`);
     say(type === http2.SETTINGS && end !== "" ? "ACK" : "");
   }
+}
+
+export interface Http2Wire extends Wire {
+  readonly frames: FrameLines;
+  /** Resolves once a frame with this line has come. */
+  line(text: string): Promise<void>;
+  /** What has come of a stream's body, once it is that long or ended. */
+  body(stream: number, length?: number): Promise<string>;
+}
+
+/** A connection to Centauri on which HELLO has been said, unless `greeting` is another. */
+export async function connectHttp2(
+  t: Scope,
+  port: number,
+  greeting: Buffer = HELLO,
+): Promise<Http2Wire> {
+  const wire = await connect(t, port, { protocol: "h2" });
+  const frames = new FrameLines();
+  frames.push(Buffer.from(wire.received, "latin1"));
+  wire.socket.prependListener("data", (chunk: Buffer) => frames.push(chunk));
+  wire.write(greeting);
+  const ends = (stream: number) => new RegExp(`^(DATA|HEADERS) ${stream} .*END$`);
+  return {
+    ...wire,
+    get received() {
+      return wire.received;
+    },
+    get ended() {
+      return wire.ended;
+    },
+    get closed() {
+      return wire.closed;
+    },
+    frames,
+    line: (text) => wire.until(() => frames.lines.includes(text), text),
+    async body(stream, length = Infinity) {
+      const body = () => frames.bodies.get(stream) ?? "";
+      const end = ends(stream);
+      const enough = () => body().length >= length || frames.lines.some((line) => end.test(line));
+      await wire.until(enough, `the body of stream ${stream}`);
+      return body();
+    },
+  };
 }

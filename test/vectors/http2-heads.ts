@@ -22,7 +22,7 @@ export interface HeadVector {
 }
 
 const BASE = [":method", "GET", ":scheme", "https", ":path", "/", ":authority", "a.example"];
-const HOST = ["host", "a.example"];
+const HOST = ["Host", "a.example"];
 const UPGRADE = [
   ...[":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":path", "/chat"],
   ...[":authority", "a.example"],
@@ -170,7 +170,7 @@ export const headVectors: readonly HeadVector[] = [
     name: "CONNECT",
     why: "section 8.5: it is for the proxy to refuse",
     input: [":method", "CONNECT", ":authority", "a.example:80"],
-    expect: { line: "CONNECT  a.example:80", fields: ["host", "a.example:80"], length: 0 },
+    expect: { line: "CONNECT  a.example:80", fields: ["Host", "a.example:80"], length: 0 },
   },
   ...refused(
     "an upper-case name",

@@ -3,8 +3,8 @@
  * of RFC 9218. Section numbers are of RFC 9113. What a list of fields means is in `http2head.ts`.
  *
  * Pure: bytes in, frames out. Needs nothing. Refuses with Http2Error what isn't the client's
- * preface, frames over 16,384 bytes, of a length or on a stream that their type doesn't have, and
- * padding longer than what it pads. Unknown types and flags, and reserved bits, are ignored.
+ * preface, frames over 16,384 bytes, of a length or on a stream that their type doesn't have,
+ * padding longer than what it pads, and blocks of fields that don't end. Unknown types and flags, and reserved bits, are ignored.
  */
 import { Buffer } from "node:buffer";
 
@@ -13,6 +13,9 @@ const PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1"
 
 /** Bytes before each frame's payload (4.1), and what a payload has at most, either way (4.2). */
 export const FRAME_HEAD = 9, FRAME_LIMIT = 16_384;
+
+/** Frames that a block comes in beside those that it needs: empty ones cost, and bring nothing. */
+const SPARE_CONTINUATIONS = 8; // CVE-2024-27316
 
 /** The largest window, and the largest stream identifier (6.9.1, 5.1.1). */
 export const MAX_31_BITS = 0x7fff_ffff;
@@ -73,19 +76,30 @@ const RULES: readonly (FrameRule | undefined)[] = [
   { name: "PRIORITY_UPDATE", on: "stream 0", fits: (length) => length >= 4 },
 ];
 
+/** A block of fields that comes in several frames (4.3). */
+interface Block {
+  readonly stream: number;
+  readonly flags: number;
+  readonly parts: Buffer[];
+  bytes: number;
+}
+
 /**
  * Takes frames out of a connection's bytes, however they were cut: `push`, then `next` until it is
- * false. Payloads aren't copied unless a frame came in pieces, of which one frame's are kept.
+ * false. HEADERS come with their CONTINUATION frames, as one. Payloads aren't copied unless they
+ * came in pieces, of which one frame's or block's are kept.
  */
 export class FrameReader {
   // The frame that `next` found, reserved bits left out:
   type = 0;
   flags = 0;
   stream = 0;
-  /** The payload is here; padding and what else comes before a block, too, until it is taken off. */
+  /** Where its payload is: of HEADERS the block alone, of DATA with padding until `unpad`. */
   bytes: Buffer = PREFACE;
   start = 0;
   end = 0;
+  /** HEADERS whose priority says that the stream depends on itself (RFC 7540 section 5.3.1). */
+  selfDependent = false;
 
   /** Bytes of the preface that have come. */
   #greeted = 0;
@@ -93,6 +107,13 @@ export class FrameReader {
   #pos = 0;
   #partial: Buffer = EMPTY;
   #partialLength = 0;
+  readonly #blockLimit: number;
+  #block: Block | undefined;
+
+  /** `blockLimit` in bytes, compressed. */
+  constructor(blockLimit: number) {
+    this.#blockLimit = blockLimit;
+  }
 
   push(chunk: Buffer): void {
     const left = this.#chunk.subarray(this.#pos);
@@ -106,21 +127,57 @@ export class FrameReader {
     return this.#partialLength >= FRAME_HEAD && partial[3] === DATA ? readUint31(partial, 5) : 0;
   }
 
-  /** A part of the preface, or of a frame that isn't DATA, waits for its rest. */
+  /** A part of the preface, of a block, or of a frame that isn't DATA, waits for its rest. */
   get waiting(): boolean {
-    return this.#greeted < PREFACE.length || (this.#partialLength > 0 && this.arriving === 0);
+    if (this.#greeted < PREFACE.length || this.#block !== undefined) return true;
+    return this.#partialLength > 0 && this.arriving === 0;
   }
 
   /** Whether there is another whole frame. Throws Http2Error. */
   next(): boolean {
     if (this.#greeted < PREFACE.length && !this.#readPreface()) return false;
-    if (!this.#take()) return false;
-    const { bytes, start } = this;
-    this.type = bytes[start + 3];
-    this.flags = bytes[start + 4];
-    this.stream = readUint31(bytes, start + 5);
-    this.start += FRAME_HEAD;
-    this.#check(RULES[this.type]);
+    while (this.#take()) {
+      const { bytes, start } = this;
+      this.type = bytes[start + 3];
+      this.flags = bytes[start + 4];
+      this.stream = readUint31(bytes, start + 5);
+      this.start += FRAME_HEAD;
+      this.#check(RULES[this.type]);
+      if (this.#isWhole()) return true;
+    }
+    return false;
+  }
+
+  /** Between HEADERS and the last CONTINUATION nothing else may come (4.3). */
+  #isWhole(): boolean {
+    const { type, flags, stream } = this;
+    const block = this.#block;
+    if (block !== undefined || type === CONTINUATION) {
+      if (type === CONTINUATION && block?.stream === stream) return this.#gather(block);
+      throw refused(PROTOCOL_ERROR, "not the CONTINUATION that has to come, or one too many");
+    }
+    if (type !== HEADERS) return true;
+    this.unpad();
+    this.#takePriority();
+    if ((flags & END_HEADERS) !== 0) return true;
+    return this.#gather(this.#block = { stream, flags, parts: [], bytes: 0 });
+  }
+
+  #gather(block: Block): boolean {
+    block.bytes += this.end - this.start;
+    block.parts.push(Buffer.from(this.payload()));
+    const frames = Math.ceil(this.#blockLimit / FRAME_LIMIT) + SPARE_CONTINUATIONS;
+    if (block.bytes > this.#blockLimit || block.parts.length > frames) {
+      const limits = `${this.#blockLimit} bytes or ${frames} frames`;
+      throw refused(ENHANCE_YOUR_CALM, `a block of fields over ${limits}`);
+    }
+    if ((this.flags & END_HEADERS) === 0) return false;
+    this.#block = undefined;
+    this.type = HEADERS;
+    this.flags = block.flags;
+    this.bytes = Buffer.concat(block.parts);
+    this.start = 0;
+    this.end = block.bytes;
     return true;
   }
 
@@ -138,12 +195,13 @@ export class FrameReader {
     if (this.end < this.start) throw refused(PROTOCOL_ERROR, "more padding than payload");
   }
 
-  /** Takes the priority off that HEADERS may have, after the padding (6.2): the parent stream. */
-  takePriority(): number | undefined {
-    if ((this.flags & PRIORITIZED) === 0) return undefined;
+  /** Takes the priority off that HEADERS may have, behind the padding's length (6.2). */
+  #takePriority(): void {
+    this.selfDependent = false;
+    if ((this.flags & PRIORITIZED) === 0) return;
     if (this.end - this.start < 5) throw refused(FRAME_SIZE_ERROR, "HEADERS without a priority");
+    this.selfDependent = readUint31(this.bytes, this.start) === this.stream;
     this.start += 5;
-    return readUint31(this.bytes, this.start - 5);
   }
 
   #readPreface(): boolean {

@@ -21,9 +21,6 @@ export const SPARE_WINDOW = 1024 * 1024;
 /** Blocks that are over the limit on heads are decoded, to answer 431, up to so many times of it. */
 export const BLOCK_FACTOR = 2;
 
-/** Frames that a block comes in beside those that it needs: empty ones cost, and bring nothing. */
-export const SPARE_CONTINUATIONS = 8; // CVE-2024-27316
-
 /** Bytes that wait for a client that doesn't read; with more, nothing of it is read either. */
 export const OUTPUT_LIMIT = 256 * 1024;
 

@@ -9,17 +9,7 @@ import type { Socket } from "node:net";
 import type { BufferPool, PooledBuffer } from "./bufferpool.ts";
 import { encodedLimit, HpackEncoder } from "./hpack.ts";
 import type { FieldLines } from "./http1.ts";
-import {
-  CONTINUATION,
-  DATA,
-  END_HEADERS,
-  FRAME_HEAD,
-  FRAME_LIMIT,
-  GOAWAY,
-  HEADERS,
-  writeFrameHead,
-  writeUint32,
-} from "./http2.ts";
+import * as h2 from "./http2.ts";
 
 /** Bytes that are gathered before DATA has to wait; what is larger is written at once. */
 const GATHER_LIMIT = 64 * 1024;
@@ -54,52 +44,52 @@ export class FrameOutput {
 
   /** A DATA frame; its payload of `length` bytes is for the caller to write where this says. */
   data(stream: number, length: number, flags: number): { to: Buffer; at: number } {
-    const to = this.#reserve(FRAME_HEAD + length);
-    const at = writeFrameHead(to, this.#length, length, DATA, flags, stream);
-    this.#length += FRAME_HEAD + length;
+    const to = this.#reserve(h2.FRAME_HEAD + length);
+    const at = h2.writeFrameHead(to, this.#length, length, h2.DATA, flags, stream);
+    this.#length += h2.FRAME_HEAD + length;
     return { to, at };
   }
 
   /** HEADERS of `first` and `fields`, with as many CONTINUATION frames as it takes. */
   headers(stream: number, first: FieldLines, fields: FieldLines, flags: number): void {
-    const to = this.#reserve(FRAME_HEAD + encodedLimit(first) + encodedLimit(fields));
-    const start = this.#length + FRAME_HEAD;
+    const to = this.#reserve(h2.FRAME_HEAD + encodedLimit(first) + encodedLimit(fields));
+    const start = this.#length + h2.FRAME_HEAD;
     const end = this.encoder.encode(fields, to, this.encoder.encode(first, to, start));
     const length = end - start;
-    if (length > FRAME_LIMIT) return this.#split(to.subarray(start, end), stream, flags);
-    writeFrameHead(to, this.#length, length, HEADERS, flags | END_HEADERS, stream);
-    this.#length += FRAME_HEAD + length;
+    if (length > h2.FRAME_LIMIT) return this.#split(to.subarray(start, end), stream, flags);
+    h2.writeFrameHead(to, this.#length, length, h2.HEADERS, flags | h2.END_HEADERS, stream);
+    this.#length += h2.FRAME_HEAD + length;
   }
 
   /** Writes a block in several frames, beginning where it is now. */
   #split(block: Buffer, stream: number, flags: number): void {
-    const frames = Math.ceil(block.length / FRAME_LIMIT);
+    const frames = Math.ceil(block.length / h2.FRAME_LIMIT);
     const copy = Uint8Array.from(block);
     for (let i = 0; i < frames; i++) {
-      const part = copy.subarray(i * FRAME_LIMIT, (i + 1) * FRAME_LIMIT);
-      const last = i === frames - 1 ? END_HEADERS : 0;
-      const [type, own] = i === 0 ? [HEADERS, flags] : [CONTINUATION, 0];
-      const to = this.#reserve(FRAME_HEAD + part.length);
-      to.set(part, writeFrameHead(to, this.#length, part.length, type, own | last, stream));
-      this.#length += FRAME_HEAD + part.length;
+      const part = copy.subarray(i * h2.FRAME_LIMIT, (i + 1) * h2.FRAME_LIMIT);
+      const last = i === frames - 1 ? h2.END_HEADERS : 0;
+      const [type, own] = i === 0 ? [h2.HEADERS, flags] : [h2.CONTINUATION, 0];
+      const to = this.#reserve(h2.FRAME_HEAD + part.length);
+      to.set(part, h2.writeFrameHead(to, this.#length, part.length, type, own | last, stream));
+      this.#length += h2.FRAME_HEAD + part.length;
     }
   }
 
   /** A frame whose payload is numbers of 32 bits. */
   frame(type: number, flags: number, stream: number, ...payload: readonly number[]): void {
     const length = 4 * payload.length;
-    const to = this.#reserve(FRAME_HEAD + length);
-    let at = writeFrameHead(to, this.#length, length, type, flags, stream);
-    for (const number of payload) at = writeUint32(to, at, number);
+    const to = this.#reserve(h2.FRAME_HEAD + length);
+    let at = h2.writeFrameHead(to, this.#length, length, type, flags, stream);
+    for (const number of payload) at = h2.writeUint32(to, at, number);
     this.#length = at;
   }
 
   /** `text` says why, in ASCII, to whoever looks at the other end. */
   goaway(lastStream: number, code: number, text: string): void {
     const length = 8 + text.length;
-    const to = this.#reserve(FRAME_HEAD + length);
-    let at = writeFrameHead(to, this.#length, length, GOAWAY, 0, 0);
-    at = writeUint32(to, writeUint32(to, at, lastStream), code);
+    const to = this.#reserve(h2.FRAME_HEAD + length);
+    let at = h2.writeFrameHead(to, this.#length, length, h2.GOAWAY, 0, 0);
+    at = h2.writeUint32(to, h2.writeUint32(to, at, lastStream), code);
     this.#length = at + to.write(text, at, "latin1");
   }
 

@@ -21,20 +21,7 @@ import {
   type ResponseHead,
 } from "./http1.ts";
 import type { ServerOptions } from "./http1server.ts";
-import {
-  CANCEL,
-  DEFAULT_WINDOW,
-  END_STREAM,
-  FLOW_CONTROL_ERROR,
-  FRAME_LIMIT,
-  Http2Error,
-  INTERNAL_ERROR,
-  MAX_31_BITS,
-  NO_ERROR,
-  PROTOCOL_ERROR,
-  STREAM_CLOSED,
-  WINDOW_UPDATE,
-} from "./http2.ts";
+import * as h2 from "./http2.ts";
 import {
   answerFields,
   checkTrailers,
@@ -94,8 +81,8 @@ export class Http2Stream implements Downstream {
   #moved = false;
   #since = 0;
   // The request:
-  #receiveWindow: number = DEFAULT_WINDOW;
-  #fullWindow: number = DEFAULT_WINDOW;
+  #receiveWindow: number = h2.DEFAULT_WINDOW;
+  #fullWindow: number = h2.DEFAULT_WINDOW;
   /** Bytes taken that the client hasn't been told of. */
   #taken = 0;
   /** Bytes that are to come, where the client said so. */
@@ -186,9 +173,9 @@ export class Http2Stream implements Downstream {
   onData(data: Buffer, padding: number, received: boolean): void {
     this.#mayCome();
     this.#receiveWindow -= data.length + padding;
-    if (this.#receiveWindow < 0) throw this.#error(FLOW_CONTROL_ERROR, "more DATA than allowed");
+    if (this.#receiveWindow < 0) throw this.#error(h2.FLOW_CONTROL_ERROR, "more DATA than allowed");
     if (this.#left !== undefined && (this.#left -= data.length) < 0) {
-      throw this.#error(PROTOCOL_ERROR, "more DATA than content-length says");
+      throw this.#error(h2.PROTOCOL_ERROR, "more DATA than content-length says");
     }
     this.#moved = true;
     this.#expects = false;
@@ -206,7 +193,7 @@ export class Http2Stream implements Downstream {
   /** HEADERS after the first; undefined when they were over the limits. Throws Http2Error. */
   onTrailers(trailers: FieldLines | undefined, received: boolean): void {
     this.#mayCome();
-    if (!received) throw this.#error(PROTOCOL_ERROR, "HEADERS in the middle of a stream");
+    if (!received) throw this.#error(h2.PROTOCOL_ERROR, "HEADERS in the middle of a stream");
     if (trailers === undefined) {
       return this.refuse(new Http1Error(431, "The trailers are over the limits."));
     }
@@ -216,12 +203,12 @@ export class Http2Stream implements Downstream {
 
   /** In the state half-closed (remote) nothing else is allowed (5.1). */
   #mayCome(): void {
-    if (this.#received) throw this.#error(STREAM_CLOSED, "a frame after END_STREAM");
+    if (this.#received) throw this.#error(h2.STREAM_CLOSED, "a frame after END_STREAM");
   }
 
   #onReceived(trailers: FieldLines): void {
     if (this.#left !== undefined && this.#left > 0) {
-      throw this.#error(PROTOCOL_ERROR, "less DATA than content-length says");
+      throw this.#error(h2.PROTOCOL_ERROR, "less DATA than content-length says");
     }
     this.#received = true;
     this.#trailers = trailers;
@@ -266,12 +253,12 @@ export class Http2Stream implements Downstream {
     this.#taken += bytes;
     if (this.#received || this.#closed || this.#paused) return;
     if (this.#taken < this.#fullWindow / 2) return;
-    if (this.#fullWindow === DEFAULT_WINDOW && this.#owner.spareWindow >= WINDOW_GROWTH) {
+    if (this.#fullWindow === h2.DEFAULT_WINDOW && this.#owner.spareWindow >= WINDOW_GROWTH) {
       this.#owner.spareWindow -= WINDOW_GROWTH;
       this.#fullWindow += WINDOW_GROWTH;
       this.#taken += WINDOW_GROWTH;
     }
-    this.#owner.output.frame(WINDOW_UPDATE, 0, this.id, this.#taken);
+    this.#owner.output.frame(h2.WINDOW_UPDATE, 0, this.id, this.#taken);
     this.#receiveWindow += this.#taken;
     this.#taken = 0;
   }
@@ -338,7 +325,7 @@ export class Http2Stream implements Downstream {
 
   #sendHead(fields: FieldLines): void {
     const bare = this.#ending && this.#queued === 0 && this.#answerTrailers.length === 0;
-    const flags = bare ? END_STREAM : 0;
+    const flags = bare ? h2.END_STREAM : 0;
     this.#owner.output.headers(this.id, [":status", this.#status], fields, flags);
     this.#fields = undefined;
     if (bare) this.#onEnded();
@@ -358,17 +345,17 @@ export class Http2Stream implements Downstream {
   /** Sends one DATA frame, and the end if nothing is left before it. */
   sendFrame(): void {
     if (this.#queued > 0) {
-      const room = Math.min(this.#owner.room, this.#sendWindow, FRAME_LIMIT);
+      const room = Math.min(this.#owner.room, this.#sendWindow, h2.FRAME_LIMIT);
       const length = Math.min(this.#queued, room);
       if (length <= 0) return;
       const last = this.#ending && length === this.#queued && this.#answerTrailers.length === 0;
-      this.#sendData(length, last ? END_STREAM : 0);
+      this.#sendData(length, last ? h2.END_STREAM : 0);
       if (last) return this.#onEnded();
     }
     if (this.#queued > 0 || !this.#ending) return;
     const { output } = this.#owner;
-    if (this.#answerTrailers.length === 0) output.data(this.id, 0, END_STREAM);
-    else output.headers(this.id, NONE, this.#answerTrailers, END_STREAM);
+    if (this.#answerTrailers.length === 0) output.data(this.id, 0, h2.END_STREAM);
+    else output.headers(this.id, NONE, this.#answerTrailers, h2.END_STREAM);
     this.#onEnded();
   }
 
@@ -416,14 +403,14 @@ export class Http2Stream implements Downstream {
     this.#ended = true;
     if (this.#received) {
       if (!this.tunnel || this.#endTold) this.#owner.forget(this);
-    } else if (!this.tunnel) this.#owner.reset(this, NO_ERROR); // the rest is of no use (8.1)
+    } else if (!this.tunnel) this.#owner.reset(this, h2.NO_ERROR); // the rest is of no use (8.1)
   }
 
   /** The client lets more be sent, or less than nothing (6.9.2). Throws Http2Error for `blamed`. */
   openWindow(bytes: number, blamed: number = this.id): void {
     this.#sendWindow += bytes;
-    if (this.#sendWindow > MAX_31_BITS) {
-      throw new Http2Error(blamed, FLOW_CONTROL_ERROR, "a window over 2^31-1 bytes");
+    if (this.#sendWindow > h2.MAX_31_BITS) {
+      throw new h2.Http2Error(blamed, h2.FLOW_CONTROL_ERROR, "a window over 2^31-1 bytes");
     }
     if (bytes > 0 && this.#fields === undefined && this.sendable) this.#owner.schedule(this);
     this.tellDrained();
@@ -434,14 +421,14 @@ export class Http2Stream implements Downstream {
     if (this.#closed) return;
     if (!this.#started) return answer(this, { method: this.#method }, 502, UNABLE);
     this.#send(); // what there is of it
-    if (!this.#ended) this.#owner.reset(this, this.tunnel ? CANCEL : INTERNAL_ERROR);
+    if (!this.#ended) this.#owner.reset(this, this.tunnel ? h2.CANCEL : h2.INTERNAL_ERROR);
   }
 
   /** The stream is no more; the proxy is told, unless it has nothing more to do with it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#owner.spareWindow += this.#fullWindow - DEFAULT_WINDOW;
+    this.#owner.spareWindow += this.#fullWindow - h2.DEFAULT_WINDOW;
     this.#release();
     this.#held = EMPTY;
     const handler = this.#handler;
@@ -468,9 +455,9 @@ export class Http2Stream implements Downstream {
     else if (wait === "upstream") {
       this.refuse(new Http1Error(504, "The upstream didn't take the request in time."));
     } else {
-      const error = this.#error(CANCEL, "the client doesn't take the answer");
+      const error = this.#error(h2.CANCEL, "the client doesn't take the answer");
       this.#owner.options.onClientError(this.client, error);
-      this.#owner.reset(this, CANCEL);
+      this.#owner.reset(this, h2.CANCEL);
     }
   }
 
@@ -486,8 +473,8 @@ export class Http2Stream implements Downstream {
     this.#moved = true;
   }
 
-  #error(code: number, message: string): Http2Error {
-    return new Http2Error(this.id, code, message);
+  #error(code: number, message: string): h2.Http2Error {
+    return new h2.Http2Error(this.id, code, message);
   }
 }
 

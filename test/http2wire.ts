@@ -98,10 +98,8 @@ export class FrameLines {
   readonly heads: string[][] = [];
   /** The bytes of DATA, by stream. */
   readonly bodies = new Map<number, string>();
-  readonly #reader = new http2.FrameReader();
+  readonly #reader = new http2.FrameReader(1_000_000);
   readonly #decoder = new HpackDecoder({ maxListSize: 1_000_000, maxFields: 10_000 });
-  #block: Buffer[] = [];
-  #ends = "";
 
   constructor() {
     this.#reader.push(PREFACE); // that a server sends none is the one difference
@@ -123,15 +121,11 @@ export class FrameLines {
       this.bodies.set(stream, (this.bodies.get(stream) ?? "") + text);
       return say(`${stream} ${text.length > 20 ? text.length : text}`.trimEnd() + end);
     }
-    if (type === http2.HEADERS || type === http2.CONTINUATION) {
-      if (type === http2.HEADERS) this.#ends = end;
-      this.#block.push(payload);
-      if ((flags & END_HEADERS) === 0) return;
-      const fields = this.#decoder.decode(Buffer.concat(this.#block)) ?? [];
-      this.#block = [];
+    if (type === http2.HEADERS) {
+      const fields = this.#decoder.decode(payload) ?? [];
       this.heads.push(fields);
       const what = fields[0] === ":status" ? fields[1] : "trailers";
-      return void this.lines.push(`HEADERS ${stream} ${what}${this.#ends}`);
+      return say(`${stream} ${what}${end}`);
     }
     const code = (at: number) => CODE_NAMES[bytes.readUInt32BE(at)] ?? "unknown";
     if (type === http2.RST_STREAM) return say(`${stream} ${code(start)}`);

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -25,7 +26,14 @@ import {
   to,
   windowUpdate,
 } from "./http2wire.ts";
-import { needProgram, run, type Scope, startCentauri, temporaryFolder } from "./support.ts";
+import {
+  findProgram,
+  needProgram,
+  run,
+  type Scope,
+  startCentauri,
+  temporaryFolder,
+} from "./support.ts";
 import { frameVectors } from "./vectors/http2.ts";
 import { headVectors } from "./vectors/http2-heads.ts";
 import {
@@ -444,6 +452,59 @@ test("h2load's requests are all answered", async (t) => {
   ]);
   assert.match(stdout, /4000 total, 4000 started, 4000 done, 4000 succeeded, 0 failed/, stderr);
   assert.match(stdout, /^status codes: 4000 2xx/m);
+});
+
+const PAGE = `<!DOCTYPE html><title>x</title><script>let loaded = 0, failed = 0;</script>
+${
+  Array.from({ length: 200 }, (_, i) =>
+    `<script src="/${i}.js" onerror="failed++"${i % 2 === 0 ? " async" : ""}></script>`).join("")
+}
+<script>
+addEventListener("load", () => {
+  const entries = performance.getEntriesByType("resource");
+  const multiplexed = entries.filter((entry) =>
+    entry.nextHopProtocol === "h2" && entry.connectStart === entry.connectEnd).length;
+  const socket = new WebSocket("wss://" + location.host + "/chat");
+  const report = (text) => fetch("/report", { method: "POST", body: [loaded, failed, multiplexed, text] });
+  socket.onmessage = ({ data }) => report(data);
+  socket.onerror = () => report("no WebSocket");
+});
+</script>`;
+
+test("Chromium loads a page of 200 resources over one connection, and a WebSocket", async (t) => {
+  if (!needProgram(t, "chromium")) return;
+  const profile = await temporaryFolder(t);
+  let told = (_report: string): void => {};
+  const report = new Promise<string>((done) => told = done);
+  await serve(t, async ({ head, body }, peer) => {
+    const [method, target = ""] = head.split(" ");
+    if (method === "POST") told(body);
+    if (target === "/") return ok(PAGE, "Content-Type: text/html\r\n");
+    if (target.endsWith(".js")) return ok(`loaded++;//${"x".repeat(5_000)}`);
+    if (target !== "/chat") return ok("");
+    // In HTTP/1.1 Chromium spells it with capitals.
+    const [, key = ""] = /^sec-websocket-key: (.*)\r$/m.exec(head) ?? [];
+    peer.write(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+        `Sec-WebSocket-Accept: ${acceptFor(key)}\r\n\r\n\x81\x05hello`,
+    );
+    await peer.readToEnd();
+    return undefined;
+  });
+  const port = centauri.httpsPort;
+  const browser = spawn(findProgram("chromium") as string, [
+    ...["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"],
+    ...["--ignore-certificate-errors", `--user-data-dir=${profile}`],
+    ...[`--host-resolver-rules=MAP a.example 127.0.0.1`, `https://a.example:${port}/`],
+  ], { stdio: "ignore" });
+  const ended = once(browser, "exit");
+  t.after(async () => {
+    browser.kill();
+    await ended;
+  });
+  const timer = setTimeout(() => told("nothing in time"), 60_000);
+  assert.equal(await report, "200,0,200,hello");
+  clearTimeout(timer);
 });
 
 /** Deno's own client of HTTP/2 has neither extended CONNECT nor much else. */

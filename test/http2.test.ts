@@ -6,9 +6,9 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import type net from "node:net";
-import { after, test } from "node:test";
+import { test } from "node:test";
 import { BufferPool } from "../lib/bufferpool.ts";
-import { Clock } from "../lib/clock.ts";
+import type { Clock, Expiring } from "../lib/clock.ts";
 import type { Client, Downstream, RequestHandler } from "../lib/exchange.ts";
 import { HEAD_LIMITS, type RequestHead } from "../lib/http1.ts";
 import { FrameReader, Http2Error, PROTOCOL_ERROR } from "../lib/http2.ts";
@@ -46,8 +46,7 @@ const CLIENT: Client = {
   judged: undefined,
 };
 
-const clock = new Clock();
-after(() => clock.close());
+const EMPTY = Buffer.alloc(0);
 
 /** A socket that keeps what is written, and is as full as a test says. */
 class FakeSocket extends EventEmitter {
@@ -135,6 +134,31 @@ class Application implements RequestHandler {
   }
 }
 
+/** A clock that goes only when it is told to. */
+class FakeClock {
+  now = 1;
+  readonly #items = new Set<Expiring>();
+
+  add(item: Expiring): void {
+    this.#items.add(item);
+  }
+
+  delete(item: Expiring): void {
+    this.#items.delete(item);
+  }
+
+  wait(ms: number): void {
+    for (const end = this.now + ms; this.now < end;) {
+      this.now += 250;
+      for (const item of this.#items) {
+        if (item.deadline === 0 || item.deadline > this.now) continue;
+        item.deadline = 0;
+        item.onDeadline();
+      }
+    }
+  }
+}
+
 interface Session {
   readonly socket: FakeSocket;
   readonly connection: Http2Connection;
@@ -149,22 +173,13 @@ interface Session {
 }
 
 /** A connection whose client has said hello, unless `greeting` is another. */
-function connect(greeting: Buffer = HELLO, at = performance.now()): Session {
+function connect(greeting: Buffer = HELLO): Session {
   const socket = new FakeSocket();
   const applications: Application[] = [];
   const errors: Error[] = [];
-  const items = new Set<{ deadline: number; onDeadline(): void }>();
-  const time = { now: at };
-  const fake = {
-    get now() {
-      return time.now;
-    },
-    date: "",
-    add: (item: { deadline: number; onDeadline(): void }) => void items.add(item),
-    delete: (item: { deadline: number; onDeadline(): void }) => void items.delete(item),
-  };
+  const clock = new FakeClock();
   const connection = new Http2Connection(socket as unknown as net.Socket, { ...CLIENT }, {
-    clock: fake as unknown as Clock,
+    clock: clock as unknown as Clock,
     buffers: new BufferPool(),
     limits: HEAD_LIMITS,
     timeouts: { head: 10_000, idle: 180_000, stall: 60_000 },
@@ -186,14 +201,7 @@ function connect(greeting: Buffer = HELLO, at = performance.now()): Session {
     connection.output.flush();
   };
   const wait = (ms: number): void => {
-    for (let left = ms; left > 0; left -= 250) {
-      time.now += 250;
-      for (const item of items) {
-        if (item.deadline === 0 || item.deadline > time.now) continue;
-        item.deadline = 0;
-        item.onDeadline();
-      }
-    }
+    clock.wait(ms);
     connection.output.flush();
   };
   const session = { socket, connection, applications, errors, send, take, wait };
@@ -203,7 +211,7 @@ function connect(greeting: Buffer = HELLO, at = performance.now()): Session {
 }
 
 function replay({ input }: FrameVector, first: number, size: number): string[] {
-  const session = connect(Buffer.alloc(0));
+  const session = connect(EMPTY);
   const pieces = first > 0 ? [input.subarray(0, first)] : [];
   for (let at = first; at < input.length; at += size) pieces.push(input.subarray(at, at + size));
   session.send(...pieces);
@@ -358,6 +366,22 @@ test("a head over the limits gets 431, and the connection goes on", () => {
     assert.equal(first, "HEADERS 1 431");
     assert.deepEqual(rest, ["HEADERS 3 200", "DATA 3 hello END"]);
   }
+});
+
+test("HPACK bomb: a list of 60 MB in 16 KB is decoded for its effects, and answered with 431", () => {
+  const { send, take, errors } = connect();
+  const entry = Buffer.concat([Buffer.from([0x40]), block(["x", "y".repeat(4_000)]).subarray(1)]);
+  const start = performance.now();
+  for (let i = 0; i < 50; i++) {
+    const bomb = Buffer.concat([block(GET), i === 0 ? entry : EMPTY, Buffer.alloc(12_000, 0xbe)]);
+    send(frame(1, 5, 2 * i + 1, bomb));
+  }
+  send(headers(101));
+  const lines = take();
+  assert.equal(lines.filter((line) => line.endsWith("431")).length, 50);
+  assert.deepEqual(lines.slice(-2), ["HEADERS 101 200", "DATA 101 hello END"]);
+  assert.equal(errors.length, 50);
+  assert.ok(performance.now() - start < 5_000);
 });
 
 // Attacks. Each ends with GOAWAY and ENHANCE_YOUR_CALM, and what was in flight is let go.
@@ -531,7 +555,7 @@ test("a body that moves isn't cut, not even within a frame", () => {
 });
 
 test("a client that says nothing, doesn't agree, or is idle, is left", () => {
-  const silent = connect(Buffer.alloc(0));
+  const silent = connect(EMPTY);
   silent.wait(10_500);
   assert.ok(silent.socket.ended);
   silent.wait(60_500);

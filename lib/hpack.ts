@@ -147,7 +147,7 @@ export class HpackDecoder {
     this.table.resize(DEFAULT_TABLE_SIZE);
   }
 
-  /** The peer has acknowledged another SETTINGS_HEADER_TABLE_SIZE, of at most the first one. */
+  /** The peer has acknowledged a SETTINGS_HEADER_TABLE_SIZE of at most the constructor's, or 4096. */
   setMaxTableSize(size: number): void {
     this.#allowedTableSize = size;
     if (size < this.table.maxSize) {
@@ -377,8 +377,9 @@ export class HpackEncoder {
   }
 
   /**
-   * Writes fields, their names in lower case, to `out` from `at` on, where `encodedLimit(fields)`
-   * bytes must be; returns where they end. Several calls in turn make one block: `:status` first.
+   * Writes fields, their names in lower case however they come, to `out` from `at` on, where there
+   * must be room for `encodedLimit(fields)` bytes; returns where they end. Several calls in turn
+   * make one block: `:status` and then the rest.
    */
   encode(fields: FieldLines, out: Buffer, at: number): number {
     if (this.#smallest !== undefined) {

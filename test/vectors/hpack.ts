@@ -2,6 +2,7 @@
  * HPACK: blocks in hexadecimal that come one after another on a connection, and what must come of
  * each. Sections and appendices are those of RFC 7541.
  */
+import type { DecoderLimits } from "../../lib/hpack.ts";
 
 /** A list as `[name, value, …]`; or it is over a limit; or the connection is at its end. */
 export type Outcome = readonly string[] | "too large" | "error";
@@ -21,7 +22,7 @@ export interface Step {
 export interface HpackVector {
   readonly name: string;
   readonly why: string;
-  readonly limits?: { readonly maxListSize?: number; readonly maxFields?: number };
+  readonly limits?: Partial<DecoderLimits>;
   readonly blocks: readonly Step[];
 }
 
@@ -369,6 +370,33 @@ const AGREED: readonly HpackVector[] = [
     name: "a larger size than the lowered setting",
     why: "6.3: the limit is the one that was acknowledged",
     blocks: [{ setting: 100, input: tableSize(101), expect: "error" }],
+  },
+  {
+    name: "a larger table from the start",
+    why: "it has 4096 bytes until the peer says otherwise",
+    limits: { maxTableSize: 8192 },
+    blocks: [
+      {
+        input: literal("40", "a", BIG) + literal("40", "b", BIG),
+        expect: ["a", BIG, "b", BIG],
+        size: 4033,
+      },
+      { input: tableSize(8192) + literal("40", "a", BIG), expect: ["a", BIG], size: 8066 },
+      { input: "bfbe", expect: ["b", BIG, "a", BIG] },
+      { input: "400000".repeat(256), expect: Array.from({ length: 512 }, () => ""), size: 8192 },
+      { input: "ffbe01", expect: ["", ""] },
+      { input: tableSize(8193), expect: "error" },
+    ],
+  },
+  {
+    name: "no table from the start",
+    why: "it has 4096 bytes until the peer has seen the settings",
+    limits: { maxTableSize: 0 },
+    blocks: [
+      { input: literal("40", "a", "1"), expect: ["a", "1"], size: 34 },
+      { setting: 0, input: tableSize(0) + literal("40", "a", "1"), expect: ["a", "1"], size: 0 },
+      { input: "be", expect: "error" },
+    ],
   },
   {
     name: "a setting that the table keeps to already",

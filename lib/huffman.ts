@@ -55,9 +55,14 @@ export function huffmanEncode(text: string, out: Uint8Array, at: number): number
   return at;
 }
 
+/** Room that a text of so many encoded bytes needs at most: no code is shorter than five bits. */
+export function huffmanRoom(bytes: number): number {
+  return Math.ceil(bytes * 8 / 5);
+}
+
 /**
- * Decodes `bytes` from `pos` to `end`; returns the length of the text or -1 if they aren't valid.
- * Of a text that is longer than `out`, only what fits is written.
+ * Decodes `bytes` from `pos` to `end` into `out`, which has the room that huffmanRoom says; returns
+ * the length of the text or -1 if they aren't valid.
  */
 export function huffmanDecode(
   bytes: Uint8Array,
@@ -65,15 +70,14 @@ export function huffmanDecode(
   end: number,
   out: Uint8Array,
 ): number {
-  const room = out.length;
   let length = 0, state = 0;
   while (pos < end) {
     const byte = bytes[pos++];
     const first = TRANSITIONS[state << 4 | byte >>> 4];
-    if (length < room) out[length] = first;
+    out[length] = first;
     length += first >>> 8 & 1; // what was written for no symbol is written over
     const second = TRANSITIONS[first >>> 9 << 4 | byte & 15];
-    if (length < room) out[length] = second;
+    out[length] = second;
     length += second >>> 8 & 1;
     state = second >>> 9;
   }
@@ -108,7 +112,7 @@ function fillTables(): void {
 }
 
 function walk(tree: readonly number[][], node: number, bits: number): number {
-  let found = 0; // no code is shorter than five bits: there can't be two
+  let found = 0; // of codes of five bits and more, four bits complete one at most
   for (let bit = 3; bit >= 0 && node !== FAILED; bit--) {
     node = tree[node][bits >>> bit & 1];
     if (node >= 0) continue;

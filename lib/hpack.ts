@@ -144,7 +144,7 @@ export class HpackDecoder {
     this.table.resize(DEFAULT_TABLE_SIZE);
   }
 
-  /** The peer has acknowledged a SETTINGS_HEADER_TABLE_SIZE of at most the constructor's, or 4096. */
+  /** The peer has acknowledged a SETTINGS_HEADER_TABLE_SIZE, at most the constructor's or 4096. */
   setMaxTableSize(size: number): void {
     this.#allowedTableSize = size;
     if (size < this.table.maxSize) {

@@ -125,7 +125,7 @@ export interface DecoderLimits {
 
 export class HpackDecoder {
   readonly table: DynamicTable;
-  /** Where in the last list the fields are that must never enter a table (6.2.3): names' indices. */
+  /** Indices of the names, in the last list, of fields that must never enter a table (6.2.3). */
   neverIndexed: readonly number[] = NONE;
   readonly #limits: DecoderLimits;
   #allowedTableSize: number;
@@ -144,7 +144,7 @@ export class HpackDecoder {
     this.table.resize(DEFAULT_TABLE_SIZE);
   }
 
-  /** The peer has acknowledged a SETTINGS_HEADER_TABLE_SIZE, at most the constructor's or 4096. */
+  /** The peer has acknowledged a SETTINGS_HEADER_TABLE_SIZE, of at most the first one or 4096. */
   setMaxTableSize(size: number): void {
     this.#allowedTableSize = size;
     if (size < this.table.maxSize) {

@@ -77,7 +77,7 @@ const ANSWERS = Array.from({ length: 20 }, (_, i) => [
 
 /** Sends REQUESTS requests over one connection and compares all that both sides have decoded. */
 for (const headerTableSize of [DEFAULT_TABLE_SIZE, 0, 100, 65_536]) {
-  test(`the runtime's HTTP/2 client understands it, with a table of ${headerTableSize}`, async (t) => {
+  test(`the runtime's HTTP/2 client understands it, table size ${headerTableSize}`, async (t) => {
     const lists: string[][] = [];
     const { port } = await startRawUpstream(t, (socket) => serve(socket, ANSWERS, lists));
     const client = http2.connect(`http://127.0.0.1:${port}`, { settings: { headerTableSize } });

@@ -13,7 +13,7 @@
  */
 import { Buffer } from "node:buffer";
 import type { FieldLines } from "./http1.ts";
-import { huffmanDecode, huffmanEncode, huffmanLength } from "./huffman.ts";
+import { huffmanDecode, huffmanEncode, huffmanLength, huffmanRoom } from "./huffman.ts";
 
 /** Bytes of a dynamic table before anyone says otherwise (RFC 9113 section 6.5.2). */
 export const DEFAULT_TABLE_SIZE = 4096;
@@ -23,6 +23,9 @@ export const FIELD_OVERHEAD = 32;
 
 /** At most 7 bits each; what is longer has no honest use, whatever its value (5.1). */
 const INTEGER_OCTETS = 4;
+
+/** Bytes of a buffer that is kept from string to string; few are longer. */
+const KEPT_TEXT = 4096;
 
 /** A larger share of the table isn't worth what it pushes out. */
 const ENTRY_SHARE = 3 / 4;
@@ -98,10 +101,6 @@ export class DynamicTable<E extends Entry = Entry> {
     this.#shrink(maxSize);
   }
 
-  clear(): void {
-    this.#shrink(0);
-  }
-
   #shrink(size: number): void {
     while (this.size > size && this.length > 0) this.evict();
   }
@@ -126,10 +125,9 @@ export interface DecoderLimits {
 
 export class HpackDecoder {
   readonly table: DynamicTable;
-  /** Where in the last list the fields are that must never enter a table (6.2.3): names' indices. */
+  /** Indices of the names, in the last list, of fields that must never enter a table (6.2.3). */
   neverIndexed: readonly number[] = NONE;
   readonly #limits: DecoderLimits;
-  readonly #longest: number;
   #allowedTableSize: number;
   /** Until the peer has said that its table is no larger, nothing else may come (4.2). */
   #requiredTableSize = Infinity;
@@ -139,15 +137,14 @@ export class HpackDecoder {
   #text: Buffer = EMPTY;
 
   constructor(limits: DecoderLimits) {
-    const { maxTableSize = DEFAULT_TABLE_SIZE, maxListSize } = limits;
+    const { maxTableSize = DEFAULT_TABLE_SIZE } = limits;
     this.#limits = limits;
-    this.#longest = Math.max(maxListSize, maxTableSize);
     this.#allowedTableSize = maxTableSize;
     this.table = new DynamicTable(Math.max(maxTableSize, DEFAULT_TABLE_SIZE));
     this.table.resize(DEFAULT_TABLE_SIZE);
   }
 
-  /** The peer has acknowledged another SETTINGS_HEADER_TABLE_SIZE, of at most the first one. */
+  /** The peer has acknowledged a SETTINGS_HEADER_TABLE_SIZE, of at most the first one or 4096. */
   setMaxTableSize(size: number): void {
     this.#allowedTableSize = size;
     if (size < this.table.maxSize) {
@@ -156,8 +153,8 @@ export class HpackDecoder {
   }
 
   /**
-   * Decodes a whole block: `[name, value, …]`, or undefined when the list is over a limit. The
-   * work is linear in the block's bytes, whose number is for the caller to limit. Throws HpackError.
+   * Decodes a whole block: `[name, value, …]`, or undefined when the list is over a limit. Work
+   * and memory are linear in the block's bytes, which the caller limits. Throws HpackError.
    */
   decode(block: Buffer): string[] | undefined {
     this.#block = block;
@@ -170,9 +167,9 @@ export class HpackDecoder {
       const isNever = (block[this.#pos] & 0xf0) === NEVER_INDEXED;
       const entry = this.#readField();
       // Counted before it is stored: one byte can stand for an entry as large as the table.
-      size += entry?.size ?? Infinity;
+      size += entry.size;
       if (size > maxListSize || fields.length >= 2 * maxFields) size = Infinity;
-      else if (entry !== undefined) {
+      else {
         if (isNever) never.push(fields.length);
         fields.push(entry.name, entry.value);
       }
@@ -196,25 +193,23 @@ export class HpackDecoder {
     }
   }
 
-  /** Sections 6.1 and 6.2; undefined for one that is longer than any limit. */
-  #readField(): Entry | undefined {
+  /** Sections 6.1 and 6.2. */
+  #readField(): Entry {
     const first = this.#block[this.#pos];
     if (first & INDEXED) return this.#entryAt(this.#readInteger(7));
     if (first & WITH_INDEXING) {
       const entry = this.#readLiteral(6);
-      if (entry === undefined) this.table.clear();
-      else this.table.insert(entry);
+      this.table.insert(entry);
       return entry;
     }
     if (first & TABLE_SIZE) throw new HpackError("a table size after a field");
     return this.#readLiteral(4);
   }
 
-  #readLiteral(prefix: number): Entry | undefined {
+  #readLiteral(prefix: number): Entry {
     const index = this.#readInteger(prefix);
     const name = index === 0 ? this.#readString() : this.#entryAt(index).name;
-    const value = this.#readString();
-    return name === undefined || value === undefined ? undefined : entryOf(name, value);
+    return entryOf(name, this.#readString());
   }
 
   /** Section 2.3.3. */
@@ -243,32 +238,29 @@ export class HpackDecoder {
     return this.#block[this.#pos++];
   }
 
-  /** Section 5.2; undefined for one that is longer than any limit. */
-  #readString(): string | undefined {
+  /** Section 5.2. */
+  #readString(): string {
     const huffman = (this.#block[this.#pos] & HUFFMAN) !== 0;
     const length = this.#readInteger(7);
     const start = this.#pos, end = start + length;
     if (end > this.#block.length) throw new HpackError("the block is cut");
     this.#pos = end;
-    if (!huffman) {
-      return length > this.#longest ? undefined : this.#block.toString("latin1", start, end);
-    }
-    const most = Math.min(length * 8 / SHORTEST_CODE, this.#longest);
-    if (this.#text.length < most) this.#text = textBuffer(most, this.#longest);
-    const decoded = huffmanDecode(this.#block, start, end, this.#text);
+    if (!huffman) return this.#block.toString("latin1", start, end);
+    const text = this.#textBuffer(huffmanRoom(length));
+    const decoded = huffmanDecode(this.#block, start, end, text);
     if (decoded < 0) throw new HpackError("a string isn't valid Huffman code");
-    return decoded > this.#text.length ? undefined : this.#text.toString("latin1", 0, decoded);
+    return text.toString("latin1", 0, decoded);
   }
-}
 
-/** At least `length` bytes, and more where that saves the next allocation. */
-function textBuffer(length: number, longest: number): Buffer {
-  return Buffer.allocUnsafeSlow(Math.min(2 ** Math.ceil(Math.log2(length + 256)), longest));
+  #textBuffer(room: number): Buffer {
+    if (room > KEPT_TEXT) return Buffer.allocUnsafe(room);
+    if (room > this.#text.length) this.#text = Buffer.allocUnsafe(2 ** Math.ceil(Math.log2(room)));
+    return this.#text;
+  }
 }
 
 const NONE: readonly number[] = [];
 const EMPTY: Buffer = Buffer.alloc(0);
-const SHORTEST_CODE = 5;
 
 /** Section 6: the first bits of each representation; an integer has the others. */
 const INDEXED = 0x80, WITH_INDEXING = 0x40, TABLE_SIZE = 0x20;
@@ -377,8 +369,9 @@ export class HpackEncoder {
   }
 
   /**
-   * Writes fields, their names in lower case, to `out` from `at` on, where `encodedLimit(fields)`
-   * bytes must be; returns where they end. Several calls in turn make one block: `:status` first.
+   * Writes fields, their names in lower case however they come, to `out` from `at` on, where there
+   * must be room for `encodedLimit(fields)` bytes; returns where they end. Several calls in turn
+   * make one block: `:status` and then the rest.
    */
   encode(fields: FieldLines, out: Buffer, at: number): number {
     if (this.#smallest !== undefined) {

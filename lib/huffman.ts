@@ -19,12 +19,15 @@ const LENGTHS = Uint8Array.from(
   (digit) => parseInt(digit, 36),
 );
 const EOS = 256, LONGEST = 30;
+const CODES = canonicalCodes();
 
-/** Codes of up to so many bits, which most characters of fields have, are found in one step. */
-const SHORT = 10;
-const SHORT_MASK = 2 ** SHORT - 1;
-
-const { CODES, SHORT_CODES, FIRST, COUNT, OFFSET, SYMBOLS } = canonicalTables();
+/** Of the tree of codes: 0 is its root, and nothing leads out of FAILED. */
+const FAILED = 256, STATES = 257;
+/** By state and the next four bits, `state << 9 | 1 << 8 | symbol` if they complete a symbol. */
+const TRANSITIONS = new Uint32Array(STATES * 16);
+/** Whether a text may end in a state. */
+const ENDINGS = new Uint8Array(STATES);
+fillTables();
 
 /** Bytes that `text`, of latin1 characters, takes when encoded. */
 export function huffmanLength(text: string): number {
@@ -38,22 +41,28 @@ export function huffmanEncode(text: string, out: Uint8Array, at: number): number
   let bits = 0, pending = 0; // the lowest so many of `bits` are yet to be written, at most 7
   for (let i = 0; i < text.length; i++) {
     const symbol = text.charCodeAt(i);
-    let length = LENGTHS[symbol];
+    let length = LENGTHS[symbol], code = CODES[symbol];
     if (length > 24) { // with what is pending, more than fits into 32 bits
-      bits = bits << 8 | CODES[symbol] >>> (length - 8);
-      out[at++] = bits >>> pending;
       length -= 8;
+      bits = bits << 8 | code >>> length;
+      out[at++] = bits >>> pending;
+      code &= (1 << length) - 1;
     }
-    bits = bits << length | CODES[symbol] & (2 ** length - 1);
+    bits = bits << length | code;
     for (pending += length; pending >= 8;) out[at++] = bits >>> (pending -= 8);
   }
   if (pending > 0) out[at++] = bits << (8 - pending) | 0xff >>> pending;
   return at;
 }
 
+/** Room that a text of so many encoded bytes needs at most: no code is shorter than five bits. */
+export function huffmanRoom(bytes: number): number {
+  return Math.ceil(bytes * 8 / 5);
+}
+
 /**
- * Decodes `bytes` from `pos` to `end`; returns the length of the text or -1 if they aren't valid.
- * Of a text that is longer than `out`, only what fits is written.
+ * Decodes `bytes` from `pos` to `end` into `out`, which has the room that huffmanRoom says; returns
+ * the length of the text or -1 if they aren't valid.
  */
 export function huffmanDecode(
   bytes: Uint8Array,
@@ -61,59 +70,54 @@ export function huffmanDecode(
   end: number,
   out: Uint8Array,
 ): number {
-  let length = 0;
-  let bits = 0, pending = 0; // the lowest so many of `bits` are yet to be read
-  for (;;) {
-    while (pending <= 24 && pos < end) {
-      bits = bits << 8 | bytes[pos++];
-      pending += 8;
-    }
-    const missing = SHORT - pending; // at the end: padding stands in for them
-    const next = missing > 0 ? bits << missing | SHORT_MASK >>> pending : bits >>> -missing;
-    const found = SHORT_CODES[next & SHORT_MASK];
-    let size = found & 15, symbol = found >>> 4;
-    if (found === 0 || size > pending) {
-      if (missing > 0) return pending < 8 && (~bits & (1 << pending) - 1) === 0 ? length : -1;
-      pending -= SHORT;
-      let code = next & SHORT_MASK;
-      for (size = SHORT; code - FIRST[size] >= COUNT[size]; size++) {
-        if (pending === 0) {
-          if (pos === end) return -1;
-          bits = bytes[pos++];
-          pending = 8;
-        }
-        code = code << 1 | bits >>> --pending & 1;
-      }
-      symbol = SYMBOLS[OFFSET[size] + code - FIRST[size]];
-      if (symbol === EOS) return -1;
-      size = 0;
-    }
-    pending -= size;
-    if (length < out.length) out[length] = symbol;
-    length++;
+  let length = 0, state = 0;
+  while (pos < end) {
+    const byte = bytes[pos++];
+    const first = TRANSITIONS[state << 4 | byte >>> 4];
+    out[length] = first;
+    length += first >>> 8 & 1; // what was written for no symbol is written over
+    const second = TRANSITIONS[first >>> 9 << 4 | byte & 15];
+    out[length] = second;
+    length += second >>> 8 & 1;
+    state = second >>> 9;
   }
+  return ENDINGS[state] === 1 ? length : -1;
 }
 
-/**
- * Codes of one length follow each other in the order of their symbols, and shorter ones come
- * first: CODES by symbol; by length the FIRST code, their COUNT and their OFFSET in SYMBOLS; and
- * by the next SHORT bits `symbol << 4 | length`, 0 for a longer code.
- */
-function canonicalTables() {
-  const CODES = new Uint32Array(EOS + 1), SHORT_CODES = new Uint16Array(SHORT_MASK + 1);
-  const FIRST = new Uint32Array(LONGEST + 1), COUNT = new Uint32Array(LONGEST + 1);
-  const OFFSET = new Uint32Array(LONGEST + 1), SYMBOLS: number[] = [];
+/** Codes of one length follow each other in the order of their symbols, after all shorter ones. */
+function canonicalCodes(): Int32Array {
+  const codes = new Int32Array(EOS + 1);
   for (let length = 1, code = 0; length <= LONGEST; length++, code <<= 1) {
-    FIRST[length] = code;
-    OFFSET[length] = SYMBOLS.length;
     for (let symbol = 0; symbol <= EOS; symbol++) {
-      if (LENGTHS[symbol] !== length) continue;
-      const shift = SHORT - length;
-      if (shift >= 0) SHORT_CODES.fill(symbol << 4 | length, code << shift, (code + 1) << shift);
-      CODES[symbol] = code++;
-      SYMBOLS.push(symbol);
+      if (LENGTHS[symbol] === length) codes[symbol] = code++;
     }
-    COUNT[length] = code - FIRST[length];
   }
-  return { CODES, SHORT_CODES, FIRST, COUNT, OFFSET, SYMBOLS };
+  return codes;
+}
+
+/** Makes the tree of the codes and walks four bits from each of its inner nodes. */
+function fillTables(): void {
+  const tree: number[][] = [[]]; // what a bit leads to: a node, or a symbol as ~symbol
+  for (let symbol = 0; symbol <= EOS; symbol++) {
+    let node = 0;
+    for (let bit = LENGTHS[symbol] - 1; bit > 0; bit--) {
+      node = tree[node][CODES[symbol] >>> bit & 1] ??= tree.push([]) - 1;
+    }
+    tree[node][CODES[symbol] & 1] = ~symbol;
+  }
+  for (let state = 0; state < STATES; state++) {
+    for (let bits = 0; bits < 16; bits++) TRANSITIONS[state << 4 | bits] = walk(tree, state, bits);
+  }
+  for (let node = 0, ones = 0; ones < 8; ones++, node = tree[node][1]) ENDINGS[node] = 1;
+}
+
+function walk(tree: readonly number[][], node: number, bits: number): number {
+  let found = 0; // of codes of five bits and more, four bits complete one at most
+  for (let bit = 3; bit >= 0 && node !== FAILED; bit--) {
+    node = tree[node][bits >>> bit & 1];
+    if (node >= 0) continue;
+    if (~node === EOS) node = FAILED;
+    else [found, node] = [1 << 8 | ~node, 0];
+  }
+  return node << 9 | found;
 }

@@ -2,6 +2,7 @@
  * HPACK: blocks in hexadecimal that come one after another on a connection, and what must come of
  * each. Sections and appendices are those of RFC 7541.
  */
+import type { DecoderLimits } from "../../lib/hpack.ts";
 
 /** A list as `[name, value, …]`; or it is over a limit; or the connection is at its end. */
 export type Outcome = readonly string[] | "too large" | "error";
@@ -14,14 +15,14 @@ export interface Step {
   readonly size?: number;
   /** Indices of the names of fields that must never be indexed; by default there are none. */
   readonly never?: readonly number[];
-  /** A SETTINGS_HEADER_TABLE_SIZE that is acknowledged before the block. */
-  readonly setting?: number;
+  /** Each SETTINGS_HEADER_TABLE_SIZE that is acknowledged before the block. */
+  readonly settings?: readonly number[];
 }
 
 export interface HpackVector {
   readonly name: string;
   readonly why: string;
-  readonly limits?: { readonly maxListSize?: number; readonly maxFields?: number };
+  readonly limits?: Partial<DecoderLimits>;
   readonly blocks: readonly Step[];
 }
 
@@ -223,6 +224,12 @@ const INVALID: readonly HpackVector[] = [
     "7e0161",
     "0f2f0161",
   ),
+  ...refused(
+    "an index that is far past the table's end",
+    "2.3.3",
+    "4001610131ff3f",
+    "4001610131ffbf01",
+  ),
   ...refused("the last index of the static table, plus one, as a name", "2.3.3", "7e00"),
   ...refused("an integer without an end", "5.1", "ff", "ff80", "7f", "3f", "0f", "1fff"),
   ...refused(
@@ -247,7 +254,13 @@ const INVALID: readonly HpackVector[] = [
     ...["00016184ffffffff", "00016184fffffffc", "000161851fffffffff", "000161861ffffffff1ff"],
   ),
   ...refused("Huffman code that is cut", "30 bits are longer than padding", "00016183ffffff"),
-  ...refused("a table size after a field", "4.2: at the beginning of a block", "8220", "823fe11f"),
+  ...refused(
+    "a table size after a field",
+    "4.2: at the beginning of a block",
+    "8220",
+    "823fe11f",
+    "822001610161",
+  ),
   ...refused("a table larger than was allowed", "6.3: a decoding error", "3fe21f", "3fffffff7f"),
   ...refused("three table sizes", "4.2: at most two", "202020", "20203fe11f"),
 ];
@@ -347,35 +360,77 @@ const AGREED: readonly HpackVector[] = [
     why: "4.2: the first block after it says so",
     blocks: [
       { input: literal("40", "a", "1"), expect: ["a", "1"], size: 34 },
-      { setting: 100, input: tableSize(100) + "be", expect: ["a", "1"], size: 34 },
+      { settings: [100], input: tableSize(100) + "be", expect: ["a", "1"], size: 34 },
       { input: tableSize(101), expect: "error" },
     ],
   },
   {
     name: "a lowered setting, not followed",
     why: "4.2: a change of the size MUST be acknowledged",
-    blocks: [{ setting: 100, input: "82", expect: "error" }],
+    blocks: [{ settings: [100], input: "82", expect: "error" }],
   },
   {
     name: "a setting lowered to nothing and raised again",
     why: "4.2: the smallest must be signalled, or entries stay that are gone elsewhere",
     blocks: [
-      { setting: 0, input: "20" + tableSize(0), expect: [], size: 0 },
-      { setting: 4096, input: tableSize(4096) + literal("40", "a", "1"), expect: ["a", "1"] },
+      { settings: [0], input: "20" + tableSize(0), expect: [], size: 0 },
+      { settings: [4096], input: tableSize(4096) + literal("40", "a", "1"), expect: ["a", "1"] },
       { input: "be", expect: ["a", "1"] },
     ],
   },
   {
+    name: "the smallest of several settings, not signalled",
+    why: "4.2: MUST be, even if a larger one came after it",
+    blocks: [{ settings: [0, 100], input: tableSize(100), expect: "error" }],
+  },
+  {
+    name: "a setting raised again, as if it hadn't been lowered",
+    why: "4.2: the smallest MUST be signalled",
+    blocks: [{ settings: [0, 4096], input: tableSize(4096), expect: "error" }],
+  },
+  {
+    name: "the smallest of several settings, and the last",
+    why: "4.2: two at most",
+    blocks: [{ settings: [0, 100], input: "20" + tableSize(100), expect: [] }],
+  },
+  {
     name: "a larger size than the lowered setting",
     why: "6.3: the limit is the one that was acknowledged",
-    blocks: [{ setting: 100, input: tableSize(101), expect: "error" }],
+    blocks: [{ settings: [100], input: tableSize(101), expect: "error" }],
+  },
+  {
+    name: "a larger table from the start",
+    why: "it has 4096 bytes until the peer says otherwise",
+    limits: { maxTableSize: 8192 },
+    blocks: [
+      {
+        input: literal("40", "a", BIG) + literal("40", "b", BIG),
+        expect: ["a", BIG, "b", BIG],
+        size: 4033,
+      },
+      { input: tableSize(8192) + literal("40", "a", BIG), expect: ["a", BIG], size: 8066 },
+      { input: "bfbe", expect: ["b", BIG, "a", BIG] },
+      { input: "400000".repeat(256), expect: Array.from({ length: 512 }, () => ""), size: 8192 },
+      { input: "ffbe01", expect: ["", ""] },
+      { input: tableSize(8193), expect: "error" },
+    ],
+  },
+  {
+    name: "no table from the start",
+    why: "it has 4096 bytes until the peer has seen the settings",
+    limits: { maxTableSize: 0 },
+    blocks: [
+      { input: literal("40", "a", "1"), expect: ["a", "1"], size: 34 },
+      { settings: [0], input: tableSize(0) + literal("40", "a", "1"), expect: ["a", "1"], size: 0 },
+      { input: "be", expect: "error" },
+    ],
   },
   {
     name: "a setting that the table keeps to already",
     why: "there is nothing to signal",
     blocks: [
       { input: tableSize(50), expect: [] },
-      { setting: 100, input: "82", expect: GET },
+      { settings: [100], input: "82", expect: GET },
     ],
   },
 ];
@@ -420,7 +475,7 @@ const LIMITED: readonly HpackVector[] = [
   },
   {
     name: "a string longer than any limit",
-    why: "isn't made; as an entry it would be larger than the table",
+    why: "as an entry it would be larger than the table, and empties it",
     blocks: [
       { input: literal("40", "a", "1"), expect: ["a", "1"] },
       { input: literal("00", "a", "1".repeat(70_000)), expect: "too large", table: ["a: 1"] },

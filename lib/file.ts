@@ -1,8 +1,11 @@
 /**
  * Writes a file so that readers and crashes find the old content or the new, never half of it
  * (POSIX rename). The new file belongs to the user who writes. Of two writers the last one wins.
+ * Reads one up to a limit.
  */
+import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { lstat, open, readdir, readlink, realpath, rename, rm } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join } from "node:path";
 
@@ -77,6 +80,18 @@ async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, "r").catch(() => undefined);
   await handle?.sync().catch(() => {});
   await handle?.close();
+}
+
+/**
+ * A file's bytes, of which no more than `max` and one are ever read, be it growing or a device.
+ * Rejects with the system's error, or with one that says that it is larger.
+ */
+export async function readLimited(path: string, max: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of createReadStream(path, { end: max })) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  if (bytes.length > max) throw new Error(`larger than ${max} bytes`);
+  return bytes;
 }
 
 const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code);

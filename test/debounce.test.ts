@@ -2,18 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { backoff, createDebounce } from "../lib/debounce.ts";
-import type { Logger } from "../lib/log.ts";
-
-/** A log of which each line is kept: level, message and error. */
-function recorder(): { log: Logger; lines: string[] } {
-  const lines: string[] = [];
-  const at = (level: string): Logger["info"] => (message, { error } = {}) =>
-    void lines.push(`${level} ${message}: ${error}`);
-  return {
-    lines,
-    log: { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") },
-  };
-}
+import { recordLog } from "./recorder.ts";
 
 /** Work that waits until it is let on; `started()` resolves when it has begun as many times. */
 function gate() {
@@ -29,7 +18,7 @@ function gate() {
   return { run, started, open: () => open() };
 }
 
-const { log } = recorder();
+const { log } = recordLog();
 
 test("many triggers are one run, once they stop coming", async () => {
   let runs = 0;
@@ -111,7 +100,7 @@ test("close() waits for the run under way, and none follows", async () => {
 });
 
 test("what a run throws is logged, and the next one comes", async () => {
-  const { log, lines } = recorder();
+  const { log, lines } = recordLog();
   let runs = 0;
   const fail = (): void => {
     runs++;
@@ -122,7 +111,7 @@ test("what a run throws is logged, and the next one comes", async () => {
   while (lines.length < 1) await setTimeout(1);
   debounce.trigger();
   while (lines.length < 2) await setTimeout(1);
-  assert.deepEqual(lines, ["error failed: Error: fault 1", "error failed: Error: fault 2"]);
+  assert.deepEqual(lines, ["error failed fault 1", "error failed fault 2"]);
   await debounce.close();
 });
 

@@ -147,7 +147,7 @@ test("modes and owners stay as they are, as in Go, unless they are given", async
 });
 
 test("a template that fails keeps its old file, is logged once, and no other suffers", async (t) => {
-  const { outputs, folder, read, lines } = await setUp(t, ["a", "b"]);
+  const { outputs, read, lines } = await setUp(t, ["a", "b"]);
   await outputs.render(1);
   const logged = lines.length;
   const { changed, texts, ok } = await outputs.render("boom");

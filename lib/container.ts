@@ -77,10 +77,10 @@ export function readContainer(inspect: unknown): Container {
     id,
     name,
     labels: readLabels(config.Labels, problems),
-    image: problems.text("the image's name", config.Image, KEY) ?? "",
+    image: problems.text("image", "", config.Image, KEY) ?? "",
     created: typeof json.Created === "string" && TIME.test(json.Created) ? json.Created : "",
     env: readEnv(config.Env, problems),
-    state: problems.text("the state", state.Status, KEY) ?? "",
+    state: problems.text("state", "", state.Status, KEY) ?? "",
     health: HEALTH.find((each) => each === record(state.Health).Status) ?? "",
     networks: readNetworks(record(json.NetworkSettings).Networks, problems),
     ports: readPorts(json, problems),
@@ -96,9 +96,8 @@ export function isRunning({ state }: Container): boolean {
 function readLabels(json: unknown, problems: Problems): Map<string, string> {
   const labels = new Map<string, string>();
   for (const [key, value] of problems.first("labels", Object.entries(record(json)), ENTRIES)) {
-    const what = `label ${quote(key, SHOWN)}`;
-    if (problems.text(what, key, KEY) === undefined) continue;
-    const text = problems.text(what, value, VALUE);
+    if (problems.text("label", key, key, KEY) === undefined) continue;
+    const text = problems.text("label", key, value, VALUE);
     if (text !== undefined) labels.set(key, text);
   }
   return labels;
@@ -111,9 +110,9 @@ function readEnv(json: unknown, problems: Problems): Map<string, string> {
     if (typeof entry !== "string") continue;
     const equals = entry.indexOf("=");
     const key = equals < 0 ? entry : entry.slice(0, equals);
-    const what = `variable ${quote(key, SHOWN)}`;
-    if (problems.text(what, key, KEY) === undefined) continue;
-    const text = problems.text(what, equals < 0 ? "" : entry.slice(equals + 1), VALUE);
+    if (problems.text("variable", key, key, KEY) === undefined) continue;
+    const value = equals < 0 ? "" : entry.slice(equals + 1);
+    const text = problems.text("variable", key, value, VALUE);
     if (text !== undefined) env.set(key, text);
   }
   return env;
@@ -122,13 +121,12 @@ function readEnv(json: unknown, problems: Problems): Map<string, string> {
 function readNetworks(json: unknown, problems: Problems): Network[] {
   const networks: Network[] = [];
   for (const [name, value] of problems.first("networks", Object.entries(record(json)), NETWORKS)) {
-    const what = `network ${quote(name, SHOWN)}`;
-    if (problems.text(what, name, KEY) === undefined) continue;
+    if (problems.text("network", name, name, KEY) === undefined) continue;
     const { IPAddress, GlobalIPv6Address, Aliases } = record(value);
     const addresses = [IPAddress, GlobalIPv6Address]
       .filter((address) => typeof address === "string" && isIP(address) !== 0) as string[];
-    const aliases = problems.first(`aliases in ${what}`, list(Aliases), NETWORKS)
-      .map((alias) => problems.text(`an alias in ${what}`, alias, KEY))
+    const aliases = problems.first("aliases", list(Aliases), NETWORKS)
+      .map((alias) => problems.text("alias in network", name, alias, KEY))
       .filter((alias) => alias !== undefined);
     networks.push({ name, addresses: addresses.map(spellAddress), aliases: [...new Set(aliases)] });
   }
@@ -150,7 +148,7 @@ function readPorts(json: Json, problems: Problems): number[] {
     const [, digits = "", protocol = "tcp"] = /^([^/]*)(?:\/(\w+))?$/.exec(key) ?? [];
     if (protocol !== "tcp") continue;
     const port = parseDecimal(digits, 65_535) ?? 0;
-    if (port === 0) problems.drop(`port ${quote(key, SHOWN)}`, "is no number from 1 to 65535");
+    if (port === 0) problems.drop("port", key, "is no number from 1 to 65535");
     else if (list(bound[key]).length + list(asked[key]).length > 0) published.add(port);
     else ports.add(port);
   }
@@ -173,22 +171,23 @@ class Problems {
   readonly #told: string[] = [];
   #more = 0;
 
-  drop(what: string, why: string): void {
-    if (this.#told.length < PROBLEMS) this.#told.push(`${what} ${why}: dropped`);
+  drop(what: string, key: string, why: string): void {
+    const which = key === "" ? what : `${what} ${quote(key, SHOWN)}`;
+    if (this.#told.length < PROBLEMS) this.#told.push(`${which} ${why}: dropped`);
     else this.#more++;
   }
 
   /** The value if it is text that is fit for a line of a file. */
-  text(what: string, value: unknown, max: number): string | undefined {
-    if (typeof value !== "string") this.drop(what, "is no text");
-    else if (value.length > max) this.drop(what, `is over ${max} characters long`);
-    else if (CONTROL.test(value)) this.drop(what, "has control characters");
+  text(what: string, key: string, value: unknown, max: number): string | undefined {
+    if (typeof value !== "string") this.drop(what, key, "is no text");
+    else if (value.length > max) this.drop(what, key, `is over ${max} characters long`);
+    else if (CONTROL.test(value)) this.drop(what, key, "has control characters");
     else return value;
     return undefined;
   }
 
   first<T>(what: string, all: readonly T[], max: number): readonly T[] {
-    if (all.length > max) this.drop(`all ${what} after the first ${max}`, `of ${all.length}`);
+    if (all.length > max) this.drop(`all ${what}`, "", `after the first ${max} of ${all.length}`);
     return all.slice(0, max);
   }
 

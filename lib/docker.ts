@@ -35,6 +35,7 @@ const [LIST_LIMIT, INSPECT_LIMIT, EVENT_LIMIT, OTHER_LIMIT] = [64 * MIB, 4 * MIB
 const REFUSAL_LIMIT = 4_096; // bytes that are read of a refusal to tell events
 const CONNECT_TIMEOUT = 10_000; // ms
 const ANSWER_TIMEOUT = 30_000; // ms from the request to the answer's last byte
+const INSPECT_TIMEOUT = 10_000; // ms: an engine may hang over one container for ever
 const PING_TIMEOUT = 15_000; // ms
 const RESTART_TIMEOUT = 120_000; // ms: it waits until the container has stopped
 const IDLE = 10_000; // ms that a connection is kept for another request
@@ -125,8 +126,9 @@ export function createDocker(env: DockerEnvironment): Docker {
       return readList(parseJson(answer.body));
     },
     async inspect(id, signal) {
-      const call = { path: containerPath(id, "/json"), limit: INSPECT_LIMIT, statuses: [200, 404] };
-      const answer = await ask(call, signal);
+      const path = containerPath(id, "/json");
+      const limits = { limit: INSPECT_LIMIT, ms: INSPECT_TIMEOUT };
+      const answer = await ask({ path, statuses: [200, 404], ...limits }, signal);
       return answer.status === 404 ? undefined : parseJson(answer.body);
     },
     events: (handler, signal) => engine.events(handler, signal),

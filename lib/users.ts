@@ -42,7 +42,8 @@ export class UsersError extends Error {
 }
 
 /** An empty text is no users. Throws UsersError. */
-export function parseUsers(text: string): User[] {
+export function parseUsers(given: string): User[] {
+  const text = given.replace(/^\ufeff/, ""); // some editors write a BOM
   try {
     const node = parseYaml(text);
     return node === undefined || isNull(node) ? [] : readUsers(node);
@@ -65,22 +66,21 @@ function readUsers(node: YamlNode): User[] {
 
 function readUser(node: YamlNode): User {
   if (node.kind !== "map") throw new YamlError(node.at, "expected a user: name, password, groups");
-  for (const { key, at } of node.entries) {
+  for (const [key, { at }] of node.entries) {
     if (KEYS.includes(key)) continue;
     const known = nearest(key, KEYS);
     const expected = known === undefined ? `one of ${KEYS.join(", ")}` : `${known}, was it meant?`;
     throw new YamlError(at, `unknown key: expected ${expected}`);
   }
-  const values = new Map(node.entries.map(({ key, value }) => [key, value]));
   const read = (key: string, refused: RegExp, expected: string): string => {
-    const value = values.get(key);
+    const value = node.entries.get(key)?.value;
     if (value === undefined) throw new YamlError(node.at, `expected a ${key} for this user`);
     return readText(value, refused, `expected a ${key} ${expected}`);
   };
   return {
     name: read("name", NOT_IN_NAMES, "without a colon and control characters"),
     password: read("password", NOT_IN_PASSWORDS, "without control characters"),
-    groups: readGroups(values.get("groups")),
+    groups: readGroups(node.entries.get("groups")?.value),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * The part of YAML 1.2 that short configuration is written in: lists and maps in block and flow
- * style (which takes in JSON), plain and quoted scalars on one line, comments. Pure; needs nothing.
+ * style (which takes in JSON), plain and quoted scalars on one line, comments. Pure; needs number.ts.
  *
  *     - name: alice           # an item begins with a dash, a map's keys stand below each other
  *       groups: [staff, "x"]
@@ -10,6 +10,8 @@
  * keys that aren't scalars), tabs that indent, control characters, a key twice, more than 8 levels.
  * No message quotes the text, for it may hold secrets.
  */
+
+import { parseHex } from "./number.ts";
 
 /** UTF-16 units; Linux takes variables of up to 128 KiB. */
 const MAX_TEXT = 256 * 1024;
@@ -31,10 +33,11 @@ const DIGITS: ReadonlyMap<string, number> = new Map([["x", 2], ["u", 4], ["U", 8
 export type YamlNode =
   | { readonly at: number; readonly kind: "text"; readonly text: string; readonly isNull: boolean }
   | { readonly at: number; readonly kind: "list"; readonly items: readonly YamlNode[] }
-  | { readonly at: number; readonly kind: "map"; readonly entries: readonly YamlEntry[] };
-/** No two entries of a map have the same `key`; `at` is where the key begins. */
-export type YamlEntry = { readonly at: number; readonly key: string; readonly value: YamlNode };
+  | { readonly at: number; readonly kind: "map"; readonly entries: YamlEntries };
+/** By key, in their order; `at` is where the key begins. */
+export type YamlEntries = ReadonlyMap<string, { readonly at: number; readonly value: YamlNode }>;
 type Text = Extract<YamlNode, { kind: "text" }>;
+type Entries = Map<string, { at: number; value: YamlNode }>;
 
 /** `at`: where in the text; the message says what was expected there. */
 export class YamlError extends Error {
@@ -53,7 +56,7 @@ export function parseYaml(text: string): YamlNode | undefined {
   if (text.length > MAX_TEXT) throw new YamlError(0, `expected at most ${MAX_TEXT} characters`);
   const bad = UNPRINTABLE.exec(text);
   if (bad) throw new YamlError(bad.index, "expected no control character");
-  const reader: Reader = { text, at: text.startsWith("\ufeff") ? 1 : 0, depth: 0 };
+  const reader: Reader = { text, at: 0, depth: 0 };
   skip(reader);
   if (/^---[ \r\n]/.test(text.slice(reader.at, reader.at + 4))) {
     reader.at += 3;
@@ -102,21 +105,19 @@ function readBlockList(reader: Reader): YamlNode {
 /** `first` is its first key, which has been read, the reader being at the colon. */
 function readBlockMap(reader: Reader, first: Text, at: number): YamlNode {
   const column = columnOf({ ...reader, at });
-  const entries: YamlEntry[] = [];
+  const entries: Entries = new Map();
   for (let key = first;; key = readScalar(reader, false)) {
     if (!isColon(reader, false)) throw new YamlError(reader.at, "expected a colon and a space");
-    checkKey(entries, key);
     reader.at++;
-    entries.push({ at: key.at, key: key.text, value: readBlockValue(reader, column) });
+    addEntry(entries, key, readBlockValue(reader, column));
     if (!isNext(reader, column) || isDash(reader)) return { at, kind: "map", entries };
-    checkIndent(reader);
   }
 }
 
 /** After a colon, on its line or below it; a list may be as far left as the key. */
 function readBlockValue(reader: Reader, column: number): YamlNode {
   const line = lineStart(reader);
-  const colon = reader.at;
+  const colon = reader.at - 1;
   skip(reader);
   const isSameLine = lineStart(reader) === line;
   if (isEnd(reader) || columnOf(reader) < column + (isDash(reader) ? 0 : 1)) {
@@ -137,8 +138,9 @@ function readLine(reader: Reader, read: (reader: Reader) => YamlNode): YamlNode 
 function isNext(reader: Reader, column: number): boolean {
   skip(reader);
   if (isEnd(reader)) return false;
+  checkIndent(reader);
   const here = columnOf(reader);
-  if (here > column) throw new YamlError(reader.at, "expected less indentation, or quotes");
+  if (here > column) throw new YamlError(reader.at, "expected another indentation, or quotes");
   return here === column;
 }
 
@@ -148,11 +150,11 @@ function readFlow(reader: Reader): YamlNode {
   const { at } = reader;
   const isList = reader.text[reader.at++] === "[";
   const items: YamlNode[] = [];
-  const entries: YamlEntry[] = [];
+  const entries: Entries = new Map();
   return nested(reader, () => {
     for (skip(reader); !take(reader, isList ? "]" : "}"); skip(reader)) {
       if (isList) items.push(readFlow(reader));
-      else entries.push(readFlowEntry(reader, entries));
+      else readFlowEntry(reader, entries);
       skip(reader);
       if (!take(reader, ",") && reader.text[reader.at] !== (isList ? "]" : "}")) {
         throw new YamlError(reader.at, `expected a comma or ${isList ? "]" : "}"}`);
@@ -162,21 +164,19 @@ function readFlow(reader: Reader): YamlNode {
   });
 }
 
-function readFlowEntry(reader: Reader, entries: readonly YamlEntry[]): YamlEntry {
+function readFlowEntry(reader: Reader, entries: Entries): void {
   const isQuoted = /["']/.test(reader.text[reader.at] ?? "");
   const key = readScalar(reader, true);
-  checkKey(entries, key);
   skip(reader);
   if (!isColon(reader, isQuoted)) throw new YamlError(reader.at, "expected a colon and a space");
   reader.at++;
   skip(reader);
-  return { at: key.at, key: key.text, value: readFlow(reader) };
+  addEntry(entries, key, readFlow(reader));
 }
 
-function checkKey(entries: readonly YamlEntry[], key: Text): void {
-  if (entries.some((entry) => entry.key === key.text)) {
-    throw new YamlError(key.at, "expected each key once");
-  }
+function addEntry(entries: Entries, { at, text }: Text, value: YamlNode): void {
+  if (entries.has(text)) throw new YamlError(at, "expected each key once");
+  entries.set(text, { at, value });
 }
 
 /** `isInFlow`: where a comma and brackets end plain text. */
@@ -224,19 +224,15 @@ function readEscape(reader: Reader): string {
   const digits = DIGITS.get(letter) ?? 0;
   const hex = reader.text.slice(reader.at + 1, reader.at + 1 + digits);
   reader.at += digits;
-  const code = hex.length === digits && /^[0-9a-f]+$/i.test(hex) ? Number(`0x${hex}`) : Infinity;
-  const char = digits === 0
-    ? ESCAPES.get(letter)
-    : code <= 0x10ffff
-    ? String.fromCodePoint(code)
-    : undefined;
+  const code = hex.length === digits ? parseHex(hex, 0x10ffff) : undefined;
+  const char = code === undefined ? ESCAPES.get(letter) : String.fromCodePoint(code);
   if (char === undefined) throw new YamlError(backslash, 'expected an escape of YAML: \\\\ or \\"');
   return char;
 }
 
 /** Blanks, line ends, and comments where a blank or nothing comes before them. */
 function skip(reader: Reader): void {
-  const blank = /(?:[ \t\r\n]+|(?<![^ \t\r\n\ufeff])#[^\n]*)*/y;
+  const blank = /(?:[ \t\r\n]+|(?<![^ \t\r\n])#[^\n]*)*/y;
   blank.lastIndex = reader.at;
   blank.exec(reader.text);
   reader.at = blank.lastIndex;

@@ -7,10 +7,10 @@
 import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
-import { toDomainName } from "./addr.ts";
+import { foldWildcards, toDomainName } from "./addr.ts";
 import { challengeTypes, commandOf } from "./acmesettings.ts";
 import { type Autocert, createAutocert } from "./autocert.ts";
-import { Certificates, foldWildcards } from "./certs.ts";
+import { Certificates } from "./certs.ts";
 import type { ChallengeAnswers } from "./challenges.ts";
 import { IssueError } from "./issuer.ts";
 import { type Fields, type Logger, quote } from "./log.ts";

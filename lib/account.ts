@@ -1,12 +1,14 @@
 /**
  * ACME accounts on disk, in the format of Centauri's user.pem, which is JSON in spite of its name:
  * `{ email, registration: { body, uri }, key }`, the key SEC1 or PKCS #1 in PEM. Each CA has a
- * file of its own; errors name it, and quote nothing of it. Needs file.ts, jsonfile.ts and log.ts.
+ * file of its own; errors name it, and quote nothing of it. Needs file.ts, jsonfile.ts, lock.ts and
+ * log.ts.
  */
 import { createHash, createPrivateKey, type KeyObject } from "node:crypto";
 import { open } from "node:fs/promises";
 import { writeFileAtomic } from "./file.ts";
 import { readJson } from "./jsonfile.ts";
+import { withLock } from "./lock.ts";
 import { quote } from "./log.ts";
 import { privateKeyPem } from "./x509.ts";
 
@@ -26,6 +28,26 @@ export interface StoredAccount {
   readonly directory?: string | undefined;
   /** Likewise: what `key` is about to be replaced by, stored before the CA hears of it (7.3.5). */
   readonly nextKey?: KeyObject | undefined;
+}
+
+/** Where the account with one CA is kept. */
+export interface AccountStore {
+  /** Undefined if there is none yet; rejects for one that can't be used, and says where it is. */
+  load(): Promise<StoredAccount | undefined>;
+  /** Resolves when it is on disk. */
+  save(account: StoredAccount): Promise<void>;
+  /** While no other process is in it: of two that find no account, one makes it. */
+  exclusively<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** In a file; see accountPath(). */
+export function accountFile(userData: string, directory: string, first: boolean): AccountStore {
+  const path = () => accountPath(userData, directory, first);
+  return {
+    load: async () => loadAccount(await path(), directory),
+    save: async (account) => saveAccount(await path(), { ...account, directory }),
+    exclusively: async (work) => withLock(await path(), work),
+  };
 }
 
 /**

@@ -118,13 +118,18 @@ function parse(json: unknown): StoredAccount {
 }
 
 function fromPem(name: string, pem: unknown): KeyObject {
+  return checkKey(name, "in PEM", () => createPrivateKey(String(pem)));
+}
+
+/** The key, if it is one for an account; throws an Error that quotes nothing. */
+export function checkKey(name: string, form: string, read: () => KeyObject): KeyObject {
   try {
-    const key = createPrivateKey(String(pem));
+    const key = read();
     const { namedCurve, modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
     if (CURVES.includes(namedCurve)) return key;
     if (key.asymmetricKeyType === "rsa" && modulusLength >= MIN_RSA_BITS) return key;
   } catch {
     // No private key at all.
   }
-  throw new Error(`${name}: expected a private key in PEM: P-256, P-384 or RSA from 2048 bits on`);
+  throw new Error(`${name}: expected a private key ${form}: P-256, P-384 or RSA from 2048 bits on`);
 }

@@ -76,7 +76,7 @@ export async function loadAccount(
   path: string,
   directory?: string,
 ): Promise<StoredAccount | undefined> {
-  const account = await readJson(path, MAX_BYTES, parse);
+  const account = await readJson(path, MAX_BYTES, (json) => readAccount(json, fromPem));
   const theirs = account?.directory ?? directory;
   if (directory === undefined || theirs === directory) return account;
   throw new Error(`${path} has the account with ${quote(`${theirs}`, 200)}, not ${directory}`);
@@ -100,7 +100,11 @@ export async function saveAccount(path: string, account: StoredAccount): Promise
   }
 }
 
-function parse(json: unknown): StoredAccount {
+/** Throws an Error that says what is wrong, and quotes nothing; as `readKey` does. */
+export function readAccount(
+  json: unknown,
+  readKey: (name: string, value: unknown) => KeyObject,
+): StoredAccount {
   if (typeof json !== "object" || json === null) throw new Error("it is no JSON object");
   const members = json as Record<string, unknown>;
   const { email = "", key, nextKey, registration, directory = "" } = members;
@@ -111,8 +115,8 @@ function parse(json: unknown): StoredAccount {
   return {
     ...members,
     email: String(email),
-    key: fromPem("key", key),
-    nextKey: nextKey === undefined ? undefined : fromPem("nextKey", nextKey),
+    key: readKey("key", key),
+    nextKey: nextKey === undefined ? undefined : readKey("nextKey", nextKey),
     registration: uri === "" ? undefined : { ...Object(registration), body, uri },
   };
 }

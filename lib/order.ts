@@ -285,7 +285,11 @@ async function generateKey(type: KeyType): Promise<KeyObject> {
 }
 
 /** What is wrong with a chain that should be for this key and these names, and valid now. */
-function faultOf(chain: string, key: KeyObject, names: readonly string[]): string | undefined {
+export function faultOf(
+  chain: string,
+  key: KeyObject,
+  names: readonly string[],
+): string | undefined {
   const { publicKey, notAfter } = readCertificate(chain);
   const expected = createPublicKey(key).export({ type: "spki", format: "der" });
   if (!publicKey.equals(expected)) return "is for another key";

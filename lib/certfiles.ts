@@ -71,7 +71,7 @@ export class CertFiles {
     const info = await stat(path).catch((error) => {
       if (error.code !== "ENOENT") throw error;
     });
-    if (info === undefined) return false;
+    if (info?.isFile() !== true) return false;
     await this.#protect(path, info).catch((error) =>
       this.#tell(path, "mode or owner of a certificate's file can't be set", error, "it is kept")
     );
@@ -93,9 +93,10 @@ export class CertFiles {
   }
 
   #tell(file: string, message: string, error: Error, next: string): void {
-    const text = errorText(error);
-    if (this.#told.get(file) === text) return;
-    this.#told.set(file, text);
+    // The system's text would differ: it has the name of the temporary file.
+    const why = `${message} ${(error as NodeJS.ErrnoException).code ?? errorText(error)}`;
+    if (this.#told.get(file) === why) return;
+    this.#told.set(file, why);
     this.#options.log.error(message, { file, error, next });
   }
 }

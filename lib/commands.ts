@@ -8,9 +8,8 @@ import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { foldWildcards, toDomainName } from "./addr.ts";
-import { challengeTypes, commandOf } from "./acmesettings.ts";
+import { acmeSettings, challengeTypes, commandOf } from "./acmesettings.ts";
 import { type Autocert, createAutocert } from "./autocert.ts";
-import { Certificates } from "./certs.ts";
 import type { ChallengeAnswers } from "./challenges.ts";
 import { IssueError } from "./issuer.ts";
 import { type Fields, type Logger, quote } from "./log.ts";
@@ -30,14 +29,13 @@ export interface CommandParts {
 
 /** False when it didn't work; then the last lines say why, and what to do. */
 export async function runCommand(options: Options, parts: CommandParts): Promise<boolean> {
-  const { store, write } = parts;
+  const { write } = parts;
   const progress = (step: string, fields: Fields = {}) => {
     const details = Object.values(fields).map((value) => quote(String(value)).slice(1, -1));
     write(`${step.padEnd(20)} ${details.join("  ")}`.trimEnd());
   };
-  const log = parts.log;
-  const certificates = new Certificates(store, { providers: [], wildcards: [], log });
-  const autocert = await createAutocert(options, { ...parts, certificates, progress });
+  const settings = acmeSettings(options);
+  const autocert = await createAutocert(settings, { ...parts, progress, onChange: () => {} });
   try {
     const command = commandOf(options);
     if (command === "obtain") await obtain(options, parts, autocert);

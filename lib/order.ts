@@ -16,6 +16,7 @@ import {
   type Order,
   toIdentifier,
 } from "./acme.ts";
+import type { KeyType } from "./acmesettings.ts";
 import type { AcmeState } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
 import type { Proof, Solver } from "./challenges.ts";
@@ -26,8 +27,6 @@ import { perKey } from "./turns.ts";
 import { certificateNames, certificateRequest, coversName } from "./x509.ts";
 import { privateKeyPem, readCertificate } from "./x509.ts";
 
-/** What a key can be; P-256 is what every client takes and costs least. */
-export const KEY_TYPES = ["P256", "P384", "RSA2048", "RSA3072", "RSA4096"] as const;
 /** For cleaning up after an attempt, which has none of its time left, in milliseconds. */
 const CLEAN_UP_TIMEOUT = 60_000;
 
@@ -40,7 +39,7 @@ export interface OrderOptions {
   readonly state: AcmeState;
   readonly log: Logger;
   readonly progress: Progress;
-  readonly keyType: (typeof KEY_TYPES)[number];
+  readonly keyType: KeyType;
   readonly mustStaple: boolean;
   /** Empty for the CA's default, as the next. */
   readonly profile: string;
@@ -276,7 +275,7 @@ function replacedId(
 const isAgain = (failed: readonly ProofError[], { identifier }: Proof): boolean =>
   failed.some(({ proof }) => proof.identifier.value === identifier.value);
 
-async function generateKey(type: OrderOptions["keyType"]): Promise<KeyObject> {
+async function generateKey(type: KeyType): Promise<KeyObject> {
   const generate = promisify(generateKeyPair);
   if (type.startsWith("RSA")) {
     const modulusLength = parseDecimal(type.slice(3)) ?? 2048;
@@ -286,7 +285,11 @@ async function generateKey(type: OrderOptions["keyType"]): Promise<KeyObject> {
 }
 
 /** What is wrong with a chain that should be for this key and these names, and valid now. */
-function faultOf(chain: string, key: KeyObject, names: readonly string[]): string | undefined {
+export function faultOf(
+  chain: string,
+  key: KeyObject,
+  names: readonly string[],
+): string | undefined {
   const { publicKey, notAfter } = readCertificate(chain);
   const expected = createPublicKey(key).export({ type: "spki", format: "der" });
   if (!publicKey.equals(expected)) return "is for another key";

@@ -114,7 +114,7 @@ function unprovable(
   if (name === undefined && types.length > 0) return undefined;
   if (problem !== undefined) {
     const message = `the DNS provider can't be used: ${problem.message}`;
-    const advice = "Correct --dns-provider and its variables, and start Centauri again.";
+    const advice = "Correct --dns-provider and its variables, and start again.";
     return { ...passing, cause: "dns-provider", message, advice };
   }
   const message = `${name} can't be proved by ${types.join(" or ")}`;

@@ -103,7 +103,7 @@ export class Renewal {
   /** Ends orders under way; resolves when they have: they are taken up again at the next start. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#stopped.abort(new Error("Centauri is stopping"));
+    this.#stopped.abort(new Error("the program is stopping"));
     await Promise.all(this.#running.values());
   }
 

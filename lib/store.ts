@@ -58,26 +58,25 @@ const MEMBERS: Readonly<Record<keyof CertificateRecord, Kind>> = {
 export class CertificateStore {
   readonly #records: JsonMap<CertificateRecord>;
 
-  private constructor(records: JsonMap<CertificateRecord>) {
+  /** As open(); or of a file in another format, whose map was opened with recordShape(). */
+  constructor(records: JsonMap<CertificateRecord>) {
     this.#records = records;
   }
 
   /** A missing file is an empty store; rejects with an Error that names what is none. */
   static async open(path: string, now: () => Date): Promise<CertificateStore> {
-    const shape: Shape<CertificateRecord> = {
-      maxBytes: MAX_BYTES,
-      parse: readRecords,
-      format: (records) =>
-        [...records.values()].filter(({ notAfter }) => Date.parse(notAfter) > now().getTime()),
-      // Somebody may have renewed what is only being changed here.
-      merge: (old, record) => old && isNewer(old, record) ? old : record,
-    };
+    const shape = recordShape(now, readRecords, (records) => records);
     return new CertificateStore(await JsonMap.open(path, shape));
   }
 
   /** Takes in what other processes saved meanwhile; rejects as open() does. */
   reload(): Promise<void> {
     return this.#records.reload();
+  }
+
+  /** In no order that means something; some may have expired. */
+  all(): readonly CertificateRecord[] {
+    return this.#records.values();
   }
 
   /** Of exactly these names and of the provider, else of no provider; it may have expired. */
@@ -94,6 +93,22 @@ export class CertificateStore {
   async save(record: CertificateRecord): Promise<void> {
     return this.#records.set(keyOf(record), checkRecord(record, "the new record"));
   }
+}
+
+/** How records are kept: `parse` throws as Shape's, `format` gets those that haven't expired. */
+export function recordShape(
+  now: () => Date,
+  parse: (json: unknown) => readonly CertificateRecord[],
+  format: (records: readonly CertificateRecord[]) => unknown,
+): Shape<CertificateRecord> {
+  return {
+    maxBytes: MAX_BYTES,
+    parse: (json) => new Map(parse(json).map((record) => [keyOf(record), record])),
+    format: (records) =>
+      format([...records.values()].filter((one) => Date.parse(one.notAfter) > now().getTime())),
+    // Somebody may have renewed what is only being changed here.
+    merge: (old, record) => old && isNewer(old, record) ? old : record,
+  };
 }
 
 /** Not by its end: the next certificate may be a shorter one. */
@@ -127,15 +142,14 @@ function keyOf(record: { provider: string; subject: string; altNames: Names }): 
   return JSON.stringify([record.provider, record.subject, ...(record.altNames ?? []).toSorted()]);
 }
 
-function readRecords(json: unknown): Map<string, CertificateRecord> {
+function readRecords(json: unknown): CertificateRecord[] {
   const list = json ?? []; // Go writes null for no records
   if (!Array.isArray(list)) throw new Error("it is no JSON array");
-  const records = list.map((value: unknown, i) => checkRecord(value, `record ${i + 1}`));
-  return new Map(records.map((record) => [keyOf(record), record]));
+  return list.map((value: unknown, i) => checkRecord(value, `record ${i + 1}`));
 }
 
-/** A copy with every member there is. */
-function checkRecord(value: unknown, where: string): CertificateRecord {
+/** A copy with every member there is; throws an Error that names a wrong one and quotes nothing. */
+export function checkRecord(value: unknown, where: string): CertificateRecord {
   const record: Record<string, unknown> = { ...Object(value) };
   for (const [name, [expected, unset, fits]] of Object.entries(MEMBERS)) {
     record[name] ??= unset;

@@ -234,3 +234,19 @@ test("writeFileAtomic() writes in place what would lose its owner", async (t) =>
   assert.equal((await stat(path)).uid, 0);
   assert.deepEqual((await readdir(folder)).sort(), ["file", "write.mjs"]);
 });
+
+test("writeFileAtomic() gives the new file to whom it is for, or keeps the old owner", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip("only root gives files away");
+  const path = join(await temporaryFolder(t), "file");
+  const ownerOf = async (): Promise<number[]> => {
+    const { uid, gid } = await stat(path);
+    return [uid, gid];
+  };
+  await writeFileAtomic(path, "1", { mode: 0o640, owner: { uid: 1234, gid: 4321 } });
+  assert.deepEqual(await ownerOf(), [1234, 4321]);
+  assert.equal(await modeOf(path), 0o640);
+  await writeFileAtomic(path, "2", { keep: true, owner: { gid: 99 } });
+  assert.deepEqual(await ownerOf(), [1234, 99]);
+  await writeFileAtomic(path, "3");
+  assert.deepEqual(await ownerOf(), [0, process.getgid?.()]);
+});

@@ -1,0 +1,111 @@
+/**
+ * Certificates as files for those who serve them: `name.pem` with chain and key (HAProxy), or the
+ * chain there and the key in `name.key` (nginx). Written when they differ, atomically, and never
+ * readable by more than is asked for. Files of certificates that nobody wants any more stay.
+ *
+ * Needs file.ts, addr.ts, order.ts (faultOf), store.ts, and a file system.
+ */
+import { Buffer } from "node:buffer";
+import { createPrivateKey } from "node:crypto";
+import { chmod, chown, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { isDomainName } from "./addr.ts";
+import { writeFileAtomic, type WriteOptions } from "./file.ts";
+import { errorText, type Logger } from "./log.ts";
+import { faultOf } from "./order.ts";
+import type { CertificateRecord } from "./store.ts";
+
+export interface CertFilesOptions {
+  /** It has to be there. */
+  readonly folder: string;
+  readonly layout: "combined" | "splitkeys";
+  readonly mode: number;
+  /** What isn't given stays as it is, or is that of whoever writes. */
+  readonly owner: NonNullable<WriteOptions["owner"]>;
+  readonly log: Logger;
+}
+
+/** What the file of a name is called, without its end: `_.example.com`. Throws for no name. */
+export function fileName(name: string): string {
+  if (isDomainName(name.replace(/^\*\./, ""))) return name.replace("*", "_");
+  throw new TypeError(`no domain name: ${JSON.stringify(name)}`);
+}
+
+export class CertFiles {
+  readonly #options: CertFilesOptions;
+  /** What the log was told of each file: a fault is told once. */
+  readonly #told = new Map<string, string>();
+
+  constructor(options: CertFilesOptions) {
+    this.#options = options;
+  }
+
+  /** Whether a file was written; never rejects: the log says what failed. `name`: of fileName(). */
+  async deploy(name: string, record: CertificateRecord): Promise<boolean> {
+    const { folder, layout, log } = this.#options;
+    const [chain, key] = [record.certificate, record.privateKey].map(endLine) as [string, string];
+    const files = layout === "combined"
+      ? { [`${name}.pem`]: chain + key }
+      : { [`${name}.key`]: key, [`${name}.pem`]: chain }; // if the first fails the other stays
+    let changed = false;
+    for (const [file, text] of Object.entries(files)) {
+      const path = join(folder, file);
+      try {
+        if (await this.#isThere(path, text)) continue;
+        checkPair(record);
+        await this.#write(path, text);
+        changed = true;
+        this.#told.delete(path);
+        log.info("certificate deployed", { file: path, until: record.notAfter });
+      } catch (error) {
+        const next = "what is there stays; it is tried again at the next change, or in an hour";
+        this.#tell(path, "certificate not deployed", error as Error, next);
+        break;
+      }
+    }
+    return changed;
+  }
+
+  async #isThere(path: string, text: string): Promise<boolean> {
+    const info = await stat(path).catch((error) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+    if (info?.isFile() !== true) return false;
+    await this.#protect(path, info).catch((error) =>
+      this.#tell(path, "mode or owner of a certificate's file can't be set", error, "it is kept")
+    );
+    if (info.size !== Buffer.byteLength(text)) return false;
+    return await readFile(path, "utf8") === text;
+  }
+
+  /** Before anything new is in the file: where it can't be replaced it is written in place. */
+  async #protect(path: string, is: { mode: number; uid: number; gid: number }): Promise<void> {
+    const { mode, owner: { uid = is.uid, gid = is.gid } } = this.#options;
+    if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
+    if (uid !== is.uid || gid !== is.gid) await chown(path, uid, gid);
+  }
+
+  async #write(path: string, text: string): Promise<void> {
+    const { mode, owner } = this.#options;
+    const keep = process.getuid?.() === 0; // others can't give files away
+    await writeFileAtomic(path, text, { mode, owner, keep });
+  }
+
+  #tell(file: string, message: string, error: Error, next: string): void {
+    // The system's text would differ: it has the name of the temporary file.
+    const why = `${message} ${(error as NodeJS.ErrnoException).code ?? errorText(error)}`;
+    if (this.#told.get(file) === why) return;
+    this.#told.set(file, why);
+    this.#options.log.error(message, { file, error, next });
+  }
+}
+
+/** One file that can't be used keeps HAProxy from starting. Throws an Error. */
+function checkPair({ certificate, privateKey, subject, altNames }: CertificateRecord): void {
+  const key = createPrivateKey(privateKey);
+  const fault = faultOf(certificate, key, [subject, ...altNames ?? []]);
+  if (fault !== undefined) throw new Error(`the stored certificate ${fault}`);
+}
+
+const endLine = (text: string): string => text.endsWith("\n") ? text : `${text}\n`;

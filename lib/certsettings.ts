@@ -10,7 +10,7 @@ import type { AcmeSettings, KeyType } from "./acmesettings.ts";
 import { toDomainName } from "./addr.ts";
 import type { CertFilesOptions } from "./certfiles.ts";
 import { quote } from "./log.ts";
-import { parseDecimal } from "./number.ts";
+import { parseDecimal, parseMode } from "./number.ts";
 import { type Option, OptionError, type Options, optionTable } from "./options.ts";
 
 const MAX_ID = 2 ** 32 - 2; // of users and groups: -1 as 32 bits is none
@@ -112,11 +112,10 @@ function readAcme(options: Options, statePath: string): CertSettings["acme"] {
   };
 }
 
-/** Octal, as Go reads it; empty is the default, here and below. */
+/** Empty is the default, here and below. */
 function readMode(options: Options): number {
   const text = options.string("cert-mode") || "0600";
-  if (!/^0*[0-7]{1,3}$/.test(text)) refuse("cert-mode", text, "an octal number, 0 to 0777");
-  return parseInt(text, 8);
+  return parseMode(text) ?? refuse("cert-mode", text, "an octal number, 0 to 0777");
 }
 
 function readId(options: Options, name: string): number | undefined {

@@ -24,7 +24,7 @@ const MAX_PORT = 65_535;
 /** Characters of a label that a problem quotes. */
 const MAX_QUOTED = 60;
 
-const PREFIX = "com.chameth.";
+export const PREFIX = "com.chameth.";
 export const VHOST = `${PREFIX}vhost`;
 export const PROXY = `${PREFIX}proxy`;
 export const PROXYTAG = `${PREFIX}proxytag`;

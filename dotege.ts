@@ -6,7 +6,7 @@
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import { deploymentOf } from "./lib/certsettings.ts";
-import { type ConfigPush, startConfigPush } from "./lib/configpush.ts";
+import { createConfigPush } from "./lib/configpush.ts";
 import type { Container } from "./lib/container.ts";
 import { createDebounce } from "./lib/debounce.ts";
 import { colourDiff } from "./lib/diff.ts";
@@ -28,7 +28,11 @@ import { watchContainers } from "./lib/watch.ts";
 /** How long a command waits for the engine, in milliseconds. */
 const ENGINE_TIMEOUT = 30_000;
 
-function viewOf(containers: readonly Container[], options: Options, settings: DotegeSettings): View {
+function viewOf(
+  containers: readonly Container[],
+  options: Options,
+  settings: DotegeSettings,
+): View {
   return view(containers, { proxyTag: options.string("proxytag"), users: settings.users });
 }
 
@@ -71,9 +75,18 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   const settings = dotegeSettings(options);
   const docker = createDocker(process.env);
   let containers: readonly Container[] | undefined; // undefined until all were read
-  const outputs = outputsOf(options, settings, { log, watch: true, again: () => debounce.trigger() });
-  const notifier = notifierOf(options, settings, { docker, log, containers: () => containers ?? [] });
-  const push = settings.push && await startConfigPush({ ...settings.push, log });
+  const outputs = outputsOf(options, settings, {
+    log,
+    watch: true,
+    again: () => debounce.trigger(),
+  });
+  const notifier = notifierOf(options, settings, {
+    docker,
+    log,
+    containers: () => containers ?? [],
+  });
+  const push = settings.push && createConfigPush({ ...settings.push, log });
+  await push?.listen();
   const news = new Set<string>(); // what was written since anybody was told
   const certificates = await startCertificates(options, settings, log, (folder) => {
     news.add(folder);
@@ -101,7 +114,10 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     log,
   });
   again = () => debounce.now();
-  log.info("watching", { engine: docker.address, files: settings.outputs.map((o) => o.destination) });
+  log.info("watching", {
+    engine: docker.address,
+    files: settings.outputs.map((o) => o.destination),
+  });
   const watch = watchContainers({
     docker,
     poll: options.duration("poll"),
@@ -188,7 +204,13 @@ async function show({ data }: View, settings: DotegeSettings, outputs: Outputs):
 /** All that run now; rejects when the engine doesn't say in time. */
 async function readContainers(docker: Docker, log: Logger): Promise<readonly Container[]> {
   return await new Promise((done, reject) => {
-    const watch = watchContainers({ docker, poll: 0, resync: 0, log, onChange: (found) => end(found) });
+    const watch = watchContainers({
+      docker,
+      poll: 0,
+      resync: 0,
+      log,
+      onChange: (found) => end(found),
+    });
     const timer = setTimeout(() => end(), ENGINE_TIMEOUT);
     const end = (found?: readonly Container[]) => {
       clearTimeout(timer);

@@ -79,7 +79,8 @@ export interface DotegeSettings {
   readonly restarted: readonly Target[];
   readonly signalName: string;
   /** Where Centauris connect, and the destination that they get. */
-  readonly push: { readonly host: string; readonly port: number; readonly destination: string }
+  readonly push:
+    | { readonly host: string; readonly port: number; readonly destination: string }
     | undefined;
   /** Undefined: none are obtained. */
   readonly certificates: CertSettings | undefined;

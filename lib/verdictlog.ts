@@ -29,7 +29,9 @@ export function complaints(log: Logger, topics: readonly string[]): (view: View)
       }
     }
     told = now; // what has been mended and breaks again is told again
-    if (topics.includes("containers")) verdicts.forEach((each) => log.info("container", show(each)));
+    if (topics.includes("containers")) {
+      verdicts.forEach((each) => log.info("container", show(each)));
+    }
     const hosts = [...data.Hostnames.values()];
     if (topics.includes("hostnames")) hosts.forEach((host) => log.info("hostname", showHost(host)));
     if (topics.includes("headers")) hosts.forEach((host) => logHeaders(log, host));

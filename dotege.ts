@@ -114,10 +114,6 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     log,
   });
   again = () => debounce.now();
-  log.info("watching", {
-    engine: docker.address,
-    files: settings.outputs.map((o) => o.destination),
-  });
   const watch = watchContainers({
     docker,
     poll: options.duration("poll"),

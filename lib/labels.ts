@@ -172,6 +172,7 @@ function refuseHeader(field: string, value: string): string | undefined {
   if (CONNECTION_FIELDS.includes(field.toLowerCase())) {
     return "framing and connections are the proxy's, expected another header";
   }
+  if (value === "") return "expected a value after the space";
   if (CONTROL.test(value)) return "expected a value without control characters";
   if (value.length > MAX_FIELD_VALUE) return `expected a value of at most ${MAX_FIELD_VALUE}`;
   return undefined;

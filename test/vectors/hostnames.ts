@@ -86,8 +86,8 @@ export const headers: readonly Row<
   row(
     "no value",
     { "com.chameth.headers": "Foo: " },
-    { headers: [["Foo", ""]] },
-    "empty fields are HTTP",
+    { headers: [], left: ["expected a value after the space"] },
+    "HAProxy and Centauri would refuse the file",
   ),
   row(
     "no space",

@@ -33,6 +33,8 @@ export const AUTH = `${PREFIX}auth`;
 
 /** What ends a line in one program or another, and halves of pairs, which no UTF-8 can hold. */
 const CONTROL = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
+/** container.ts's words for a label of this key being dropped, or labels that it doesn't name. */
+const DROPPED = /com\.chameth\.auth|^all labels|more were dropped$/;
 /** A group of users: a word to HAProxy, and part of a file's name for nginx. */
 const GROUP = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]*$/;
 export const GROUP_EXPECTED = "letters, digits and _ . @ + -";
@@ -178,14 +180,14 @@ function refuseHeader(field: string, value: string): string | undefined {
   return undefined;
 }
 
-/** What was dropped before it came here counts as invalid: without it all would be let in. */
+/** What was dropped before it came here, or may have been, counts as invalid: all would get in. */
 function readAuth(
   { labels, problems }: Container,
   report: Report,
 ): Pick<Labels, "auth" | "authInvalid"> {
   const label = labels.get(AUTH);
   if (label === undefined) {
-    return { auth: undefined, authInvalid: problems.some((problem) => problem.includes(AUTH)) };
+    return { auth: undefined, authInvalid: problems.some((problem) => DROPPED.test(problem)) };
   }
   const groups = [...new Set(splitList(label))];
   const bad = groups.find((group) => !isGroup(group));

@@ -1,6 +1,6 @@
 /**
- * The bundled templates, held against the programs that read their output: whether they take it, for
- * no containers, many, and such as want to do harm; and whether they then do what labels ask for.
+ * The bundled templates, held against the programs that read their output: whether they take it,
+ * for no containers, many, and such as want to do harm; whether they then do what labels ask for.
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -47,6 +47,7 @@ const many = Array.from(
 /** Of each program the longest and strangest that labels can hold. */
 const label63 = (letter: string) => letter.repeat(63);
 const longName = `${[..."abc"].map(label63).join(".")}.${"d".repeat(61)}`;
+const groups = Array.from({ length: 32 }, (_, i) => `${"g".repeat(62)}${i + 10}`);
 const extremes = [
   ...["a", "b"].map((name) =>
     hosted(name, longName, {
@@ -56,7 +57,7 @@ const extremes = [
     })
   ),
   hosted("c", Array.from({ length: 250 }, (_, i) => `${i}${longName.slice(3)}`).join(" ")),
-  hosted("d", "d.example", { "com.chameth.auth": Array.from({ length: 99 }, (_, i) => i).join() }),
+  hosted("d", "d.example", { "com.chameth.auth": groups.join() }),
   ...Array.from({ length: 40 }, (_, i) => hosted(`e${i}`, "*.many-on_one.example")),
   hosted("f".repeat(63), "f.example"),
   hosted("g", "_ -.example --.example x_-_.example _.example *._"),
@@ -125,7 +126,8 @@ const LINES: Readonly<Record<Name, { quoted?: string; lines: readonly string[] }
     lines: [
       ...["    group S", "    user S password S( groups S)?", `backend ${N}`],
       `    use_backend ${N} if \\{ var\\(txn\\.host\\) -m str -i [\\w.-]+ \\}`,
-      `    use_backend ${N} if \\{ var\\(txn\\.host\\) -m reg -i '\\^\\[\\^\\.\\]\\+[\\w.\\\\-]+\\$' \\}`,
+      `    use_backend ${N} if \\{ var\\(txn\\.host\\) -m reg -i ` +
+      "'\\^\\[\\^\\.\\]\\+[\\w.\\\\-]+\\$' \\}",
       "    acl may_enter http_auth\\(dotege\\)",
       "    acl may_enter http_auth_group\\(dotege\\) -- S",
       `    http-request auth realm ${N} unless may_enter`,

@@ -33,11 +33,6 @@ import { quote } from "./log.ts";
 const MIB = 1024 * 1024;
 const [LIST_LIMIT, INSPECT_LIMIT, EVENT_LIMIT, OTHER_LIMIT] = [64 * MIB, 4 * MIB, MIB, MIB];
 const REFUSAL_LIMIT = 4_096; // bytes that are read of a refusal to tell events
-const CONNECT_TIMEOUT = 10_000; // ms
-const ANSWER_TIMEOUT = 30_000; // ms from the request to the answer's last byte
-const INSPECT_TIMEOUT = 10_000; // ms: an engine may hang over one container for ever
-const PING_TIMEOUT = 15_000; // ms
-const RESTART_TIMEOUT = 120_000; // ms: it waits until the container has stopped
 const IDLE = 10_000; // ms that a connection is kept for another request
 const CONNECTIONS = 8; // at a time, the events' apart
 const SSH_CONNECTIONS = 2; // each is a login; sshd refuses many at a time
@@ -54,6 +49,18 @@ export const EVENTS: Readonly<Record<string, readonly string[]>> = {
     ...["unpause", "health_status", "connect", "disconnect"],
   ],
 };
+
+/** Milliseconds; all but the first from the request to the answer's last byte. */
+const DEADLINES = {
+  connect: 10_000,
+  answer: 30_000,
+  /** An engine may hang over one container for ever. */
+  inspect: 10_000,
+  ping: 15_000,
+  /** It waits until the container has stopped. */
+  restart: 120_000,
+};
+export type Deadlines = Readonly<typeof DEADLINES>;
 
 const ID_PATTERN = /^[0-9a-f]{64}$/;
 const ID_OR_NAME = /^[a-zA-Z0-9][\w.-]{0,254}$/;
@@ -112,8 +119,11 @@ export interface Docker {
 }
 
 /** Throws DockerHostError for variables that are no use; connects when something is asked for. */
-export function createDocker(env: DockerEnvironment): Docker {
-  const engine = new Engine(parseDockerHost(env));
+export function createDocker(
+  env: DockerEnvironment,
+  deadlines: Partial<Deadlines> = {},
+): Docker {
+  const engine = new Engine(parseDockerHost(env), { ...DEADLINES, ...deadlines });
   const ask = async (call: Call, signal: AbortSignal) => {
     const version = await engine.version(signal);
     return await engine.request({ ...call, path: `/v${version.join(".")}${call.path}` }, signal);
@@ -127,20 +137,20 @@ export function createDocker(env: DockerEnvironment): Docker {
     },
     async inspect(id, signal) {
       const path = containerPath(id, "/json");
-      const limits = { limit: INSPECT_LIMIT, ms: INSPECT_TIMEOUT };
+      const limits = { limit: INSPECT_LIMIT, deadline: "inspect" as const };
       const answer = await ask({ path, statuses: [200, 404], ...limits }, signal);
       return answer.status === 404 ? undefined : parseJson(answer.body);
     },
     events: (handler, signal) => engine.events(handler, signal),
     async ping(signal) {
-      await engine.request({ path: "/_ping", fresh: true, ms: PING_TIMEOUT }, signal);
+      await engine.request({ path: "/_ping", fresh: true, deadline: "ping" }, signal);
     },
     async kill(id, signalName, signal) {
       const path = containerPath(id, `/kill?signal=${encodeURIComponent(signalName)}`);
       await ask({ ...post, path }, signal);
     },
     async restart(id, signal) {
-      await ask({ ...post, path: containerPath(id, "/restart"), ms: RESTART_TIMEOUT }, signal);
+      await ask({ ...post, path: containerPath(id, "/restart"), deadline: "restart" }, signal);
     },
     close: () => engine.close(),
   };
@@ -154,8 +164,8 @@ interface Call {
   readonly statuses?: readonly number[];
   /** Bytes of the answer. */
   readonly limit?: number;
-  /** For the whole answer, in milliseconds. */
-  readonly ms?: number;
+  /** Default: "answer". */
+  readonly deadline?: keyof Deadlines;
   /** Not over a kept connection. */
   readonly fresh?: boolean;
 }
@@ -167,12 +177,14 @@ type EventHandler = Parameters<Docker["events"]>[0];
 class Engine {
   readonly address: string;
   readonly #host: DockerHost;
+  readonly #deadlines: Deadlines;
   readonly #idle = new Map<Open, ReturnType<typeof setTimeout>>();
   readonly #turn: <T>(work: () => Promise<T>) => Promise<T>;
   #version: ApiVersion | undefined;
 
-  constructor(host: DockerHost) {
+  constructor(host: DockerHost, deadlines: Deadlines) {
     this.#host = host;
+    this.#deadlines = deadlines;
     this.address = host.address;
     this.#turn = atMost(host.way.kind === "ssh" ? SSH_CONNECTIONS : CONNECTIONS);
   }
@@ -202,7 +214,8 @@ class Engine {
   }
 
   async #exchange(call: Call, open: Open, signal: AbortSignal): Promise<HttpAnswer> {
-    const { method = "GET", statuses = [200], limit = OTHER_LIMIT, ms = ANSWER_TIMEOUT } = call;
+    const { method = "GET", statuses = [200], limit = OTHER_LIMIT } = call;
+    const ms = this.#deadlines[call.deadline ?? "answer"];
     const { stream, connection } = open;
     const head = this.#head(method, call.path);
     const answered = converse(connection, { method, head, body: NOTHING, maxBody: limit });
@@ -221,7 +234,8 @@ class Engine {
     const path = `/v${version.join(".")}/events?${query}`;
     const { stream, connection } = await this.#open(signal);
     try {
-      await follow(connection, this.#head("GET", path), handler, signal);
+      const head = this.#head("GET", path);
+      await follow(connection, { ...handler, head, ms: this.#deadlines.answer }, signal);
     } catch (error) {
       throw signal.aborted ? signal.reason : explain({ path }, error);
     } finally {
@@ -260,7 +274,7 @@ class Engine {
   async #open(signal: AbortSignal): Promise<Open> {
     const stop = new AbortController();
     const dialed = dialDocker(this.#host, stop.signal);
-    const stream = await within(CONNECT_TIMEOUT, signal, dialed, () => stop.abort()).catch(
+    const stream = await within(this.#deadlines.connect, signal, dialed, () => stop.abort()).catch(
       (cause) => {
         if (signal.aborted) throw signal.reason;
         const message = `can't connect to Docker at ${this.address}: ${inWords(cause)}`;
@@ -290,14 +304,13 @@ const NOTHING = Buffer.alloc(0);
 /** Sends the request for the events; resolves when the engine ends them. */
 function follow(
   connection: ClientConnection,
-  head: string,
-  { onOpen, onEvent }: EventHandler,
+  { head, ms, onOpen, onEvent }: EventHandler & { head: string; ms: number },
   signal: AbortSignal,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     const json = new JsonStream(EVENT_LIMIT);
     let [status, refused] = [0, NOTHING];
-    const timer = setTimeout(() => end(new Late(ANSWER_TIMEOUT)), ANSWER_TIMEOUT);
+    const timer = setTimeout(() => end(new Late(ms)), ms);
     const onAbort = () => end(signal.reason);
     const end = (error?: unknown) => {
       clearTimeout(timer);
@@ -342,7 +355,8 @@ function readEvent(json: unknown): DockerEvent | undefined {
   const { ID, Attributes } = (Actor ?? {}) as Readonly<Record<string, unknown>>;
   const action = typeof Action === "string" ? Action.replace(/:.*/s, "") : ""; // "…: healthy"
   const isOfNetwork = NETWORK_ACTIONS.includes(action);
-  if (!EVENTS.event?.includes(action) || isOfNetwork !== (Type === "network")) return undefined;
+  const kind = isOfNetwork ? "network" : "container";
+  if (Type !== kind || !EVENTS.event?.includes(action)) return undefined;
   const { container } = (Attributes ?? {}) as Readonly<Record<string, unknown>>;
   const id = isOfNetwork ? container ?? ID : ID; // Podman has no attribute "container"
   return typeof id === "string" && ID_PATTERN.test(id) ? { id, action } : undefined;

@@ -21,6 +21,8 @@ export const MAX_NAMES = 250;
 const MAX_FIELD_NAME = 100;
 const MAX_FIELD_VALUE = 8 * 1024;
 const MAX_PORT = 65_535;
+/** Of one host: together they are part of a file's name for nginx. */
+const MAX_GROUPS = 32;
 /** Characters of a label that a problem quotes. */
 const MAX_QUOTED = 60;
 
@@ -33,9 +35,11 @@ export const AUTH = `${PREFIX}auth`;
 
 /** What ends a line in one program or another, and halves of pairs, which no UTF-8 can hold. */
 const CONTROL = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
-/** A group of users: a word to HAProxy, and part of a file's name for nginx. */
-const GROUP = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]*$/;
-export const GROUP_EXPECTED = "letters, digits and _ . @ + -";
+/** container.ts's words for a label of this key being dropped, or labels that it doesn't name. */
+const DROPPED = /com\.chameth\.auth|^all labels|more were dropped$/;
+/** A group of users: a word to HAProxy, part of a file's name for nginx. */
+const GROUP = /^[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}$/;
+export const GROUP_EXPECTED = "up to 64 letters, digits and _ . @ + -";
 
 export interface Labels {
   /** As written, but for names in Unicode (A-labels) and a last dot; each once; may be empty. */
@@ -134,7 +138,7 @@ function readPort(
   return { port: -1, portReason: `it exposes ${list}: set ${PROXY} to one of them` };
 }
 
-/** In the order of the labels' keys, so that the winner of two for one header is always the same. */
+/** In the order of the labels' keys, so that of two for one header always the same one wins. */
 function readHeaders(labels: ReadonlyMap<string, string>, report: Report): Map<string, string> {
   const headers = new Map<string, string>();
   const seen = new Set<string>();
@@ -172,22 +176,25 @@ function refuseHeader(field: string, value: string): string | undefined {
   if (CONNECTION_FIELDS.includes(field.toLowerCase())) {
     return "framing and connections are the proxy's, expected another header";
   }
+  if (value === "") return "expected a value after the space";
   if (CONTROL.test(value)) return "expected a value without control characters";
   if (value.length > MAX_FIELD_VALUE) return `expected a value of at most ${MAX_FIELD_VALUE}`;
   return undefined;
 }
 
-/** What was dropped before it came here counts as invalid: without it all would be let in. */
+/** What was dropped before it came here, or may have been, is invalid: everybody would get in. */
 function readAuth(
   { labels, problems }: Container,
   report: Report,
 ): Pick<Labels, "auth" | "authInvalid"> {
   const label = labels.get(AUTH);
   if (label === undefined) {
-    return { auth: undefined, authInvalid: problems.some((problem) => problem.includes(AUTH)) };
+    return { auth: undefined, authInvalid: problems.some((problem) => DROPPED.test(problem)) };
   }
   const groups = [...new Set(splitList(label))];
   const bad = groups.find((group) => !isGroup(group));
-  if (bad !== undefined) report(AUTH, bad, `expected a group's name: ${GROUP_EXPECTED}`);
-  return { auth: groups, authInvalid: bad !== undefined };
+  const isLong = groups.length > MAX_GROUPS;
+  if (isLong) report(AUTH, label, `expected at most ${MAX_GROUPS} groups`);
+  else if (bad !== undefined) report(AUTH, bad, `expected a group's name: ${GROUP_EXPECTED}`);
+  return { auth: groups, authInvalid: isLong || bad !== undefined };
 }

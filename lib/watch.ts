@@ -20,8 +20,6 @@ import { type Container, ContainerError, isRunning, readContainer } from "./cont
 import { type Docker, DockerError } from "./docker.ts";
 import { errorText, type Logger } from "./log.ts";
 
-const PING_INTERVAL = 30_000; // ms: whether the engine is there, while it says nothing
-const RETRY = 30_000; // ms until a container that couldn't be inspected is again
 const [FIRST_PAUSE, LONGEST_PAUSE] = [100, 30_000]; // ms until the next try to connect; doubles
 const STEADY = 10_000; // ms after which a connection was good, and the pauses start over
 
@@ -31,6 +29,10 @@ export interface WatchOptions {
   readonly poll: number;
   /** Milliseconds between two full readings when events are followed; 0: after losses only. */
   readonly resync: number;
+  /** Milliseconds between questions whether the engine is there; default 30_000. */
+  readonly ping?: number;
+  /** Milliseconds until a container that couldn't be read is looked at again; default 30_000. */
+  readonly retry?: number;
   readonly log: Logger;
   /**
    * Called with all that run, sorted by name, then id: after the first full reading, and after
@@ -56,6 +58,11 @@ export function reduce(state: State, changes: Changes): State {
     else next.set(id, container);
   }
   return next;
+}
+
+/** Milliseconds until the next try; `random`: from 0 to 1, so that many don't try at a time. */
+export function pauseAfter(failures: number, random: number): number {
+  return Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE) * (0.5 + random / 2);
 }
 
 /** Starts at once; `close` resolves when nothing is under way any more. */
@@ -117,9 +124,8 @@ class Watch {
 
   #pause(failures: number): Promise<void> {
     this.#session = new AbortController();
-    const most = Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE);
     const { signal } = this.#session;
-    return wait(most * (0.5 + Math.random() / 2), undefined, { signal }).catch(() => {});
+    return wait(pauseAfter(failures, Math.random()), undefined, { signal }).catch(() => {});
   }
 
   /** Resolves when it is time to connect anew; rejects when the connection is lost. */
@@ -161,12 +167,13 @@ class Watch {
 
   /** Until it is time to read all again; rejects when the engine doesn't answer. */
   async #keepAsking({ signal }: AbortController): Promise<void> {
-    const end = performance.now() + (this.#options.resync || Infinity);
+    const { docker, resync, ping = 30_000 } = this.#options;
+    const end = performance.now() + (resync || Infinity);
     for (;;) {
       const left = end - performance.now();
-      await wait(Math.max(0, Math.min(left, PING_INTERVAL)), undefined, { signal });
-      if (left <= PING_INTERVAL) return;
-      await this.#options.docker.ping(signal);
+      await wait(Math.max(0, Math.min(left, ping)), undefined, { signal });
+      if (left <= ping) return;
+      await docker.ping(signal);
     }
   }
 
@@ -225,19 +232,20 @@ function byName(a: Container, b: Container): number {
 /** Looks at containers, over one connection's life: at each once at a time. */
 class Looks {
   readonly #docker: Docker;
+  readonly #pause: number;
   readonly #session: AbortController;
   readonly #watch: Pick<Watch, "has" | "change" | "skip">;
   readonly #looking = new Map<string, { again: boolean; readonly done: Promise<void> }>();
   readonly #retried = new Set<string>();
 
   constructor(
-    { docker, session, watch }: {
-      docker: Docker;
+    { docker, retry = 30_000, session, watch }: WatchOptions & {
       session: AbortController;
       watch: Pick<Watch, "has" | "change" | "skip">;
     },
   ) {
     this.#docker = docker;
+    this.#pause = retry;
     this.#session = session;
     this.#watch = watch;
   }
@@ -292,7 +300,7 @@ class Looks {
     if (this.#retried.has(id)) return;
     this.#retried.add(id);
     const { signal } = this.#session;
-    wait(RETRY, undefined, { signal }).then(() => {
+    wait(this.#pause, undefined, { signal }).then(() => {
       this.#retried.delete(id);
       return this.look(id);
     }).catch(() => {}); // the connection's life is over

@@ -1,6 +1,7 @@
 /**
  * The part of YAML 1.2 that short configuration is written in: lists and maps in block and flow
- * style (which takes in JSON), plain and quoted scalars on one line, comments. Pure; needs number.ts.
+ * style (which takes in JSON), plain and quoted scalars on one line, comments. Pure; needs
+ * number.ts.
  *
  *     - name: alice           # an item begins with a dash, a map's keys stand below each other
  *       groups: [staff, "x"]

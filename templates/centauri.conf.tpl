@@ -22,8 +22,8 @@ route {{.Name}}{{range .Alternatives}} {{.}}{{end}}
 {{- range .Containers}}{{if .ShouldProxy}}
     upstream {{.Name}}:{{.Port}}
 {{- end}}{{end}}
-{{- range $name, $value := .Headers}}{{if $value}}
+{{- range $name, $value := .Headers}}
     header replace {{$name}} {{$value}}
-{{- end}}{{end}}
+{{- end}}
 {{- end}}
 {{- end}}

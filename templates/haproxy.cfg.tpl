@@ -7,11 +7,14 @@
   quote and the dollar sign, and in formats also to the percent sign.
 */ -}}
 {{- define "quoted"}}"{{. | replace `\` `\\` | replace `"` `\"` | replace `$` `\$`}}"{{end -}}
+{{- define "below"}}'^[^.]+{{slice . 1 | replace "." `\.`}}$'{{end -}}
 {{- define "format"}}{{template "quoted" (replace "%" "%%" .)}}{{end -}}
 # Written by Dotege: changes will be overwritten.
 
 global
     log stdout format raw local0
+    # Docker may allow a billion, which HAProxy would make room for.
+    fd-hard-limit 100000
     ssl-default-bind-options ssl-min-ver TLSv1.2
 
 defaults
@@ -51,7 +54,7 @@ frontend https
     http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto https
     http-request set-var(txn.host) req.hdr(host),field(1,:)
-{{- /* A wildcard is for one label, and for names that nobody has by themselves: so it comes last. */}}
+{{- /* A wildcard is for one label, and for names that nobody else has: so it comes last. */}}
 {{- range .Hostnames}}
 {{- $backend := replace "*" ":" .Name}}
 {{- if ne (slice .Name 0 1) "*"}}
@@ -66,11 +69,11 @@ frontend https
 {{- range .Hostnames}}
 {{- $backend := replace "*" ":" .Name}}
 {{- if eq (slice .Name 0 1) "*"}}
-    use_backend {{$backend}} if { var(txn.host) -m reg -i '^[^.]+{{slice .Name 1 | replace "." `\.`}}$' }
+    use_backend {{$backend}} if { var(txn.host) -m reg -i {{template "below" .Name}} }
 {{- end}}
 {{- range .Alternatives}}
 {{- if eq (slice . 0 1) "*"}}
-    use_backend {{$backend}} if { var(txn.host) -m reg -i '^[^.]+{{slice . 1 | replace "." `\.`}}$' }
+    use_backend {{$backend}} if { var(txn.host) -m reg -i {{template "below" .}} }
 {{- end}}
 {{- end}}
 {{- end}}

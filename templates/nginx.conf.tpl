@@ -21,14 +21,12 @@
 # Written by Dotege: changes will be overwritten.
 
 worker_processes auto;
-error_log stderr;
 
 events {
     worker_connections 1024;
 }
 
 http {
-    access_log /dev/stdout;
     server_tokens off;
     resolver 127.0.0.11 valid=10s;
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Container } from "../lib/container.ts";
+import { type Container, readContainer } from "../lib/container.ts";
 import {
   type HostnameData,
   type Verdict,
@@ -253,6 +253,29 @@ test("one container that asks for a login is enough, and the first one's groups 
   assertProblems(problemsOf(verdicts, "d"), ["nobody can log in: DOTEGE_USERS has no user"], "d");
   assertProblems(problemsOf(verdicts, "f"), ['auth "bad;group": expected a group\'s name'], "f");
   assert.deepEqual(plain(data.Hostnames.get("e.example")).containers, ["e"]);
+});
+
+test("a host isn't open because its label for a login was dropped", () => {
+  const junk = (count: number, value: string) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`x${i}`, value]));
+  const reasons = (labels: Readonly<Record<string, string>>) => {
+    const one = readContainer({
+      ...{ Id: "0".repeat(64), Name: "/web", State: { Status: "running" } },
+      Config: { ExposedPorts: { "80/tcp": {} }, Labels: labels },
+    });
+    return view([one]).verdicts.map(({ reason }) => reason);
+  };
+  const vhost = { "com.chameth.vhost": "a.example" };
+  const refused = [/its label com\.chameth\.auth can't be used/];
+  const rows: [Readonly<Record<string, string>>, RegExp[]][] = [
+    [{ ...vhost, "com.chameth.auth": "staff\n" }, refused],
+    [{ ...vhost, ...junk(30, "\n"), "com.chameth.auth": "staff\n" }, refused],
+    [{ ...vhost, ...junk(5_000, ""), "com.chameth.auth": "staff" }, refused],
+    [{ ...vhost, ...junk(5, "\n") }, [/^$/]],
+  ];
+  for (const [labels, expect] of rows) {
+    reasons(labels).forEach((reason, i) => assert.match(reason, expect[i]!));
+  }
 });
 
 test("names of members that every object has are names like others", () => {

@@ -86,8 +86,8 @@ export const headers: readonly Row<
   row(
     "no value",
     { "com.chameth.headers": "Foo: " },
-    { headers: [["Foo", ""]] },
-    "empty fields are HTTP",
+    { headers: [], left: ["expected a value after the space"] },
+    "HAProxy and Centauri would refuse the file",
   ),
   row(
     "no space",
@@ -340,6 +340,26 @@ export const reasons: readonly Row<Described & { readonly called?: string }, str
     { labels: { ...VHOST, "com.chameth.proxytag": "wanted", "com.chameth.auth": 'a"b' } },
     "its label com.chameth.auth can't be used, and without a login it would be open",
     "never open by mistake",
+  ),
+  row(
+    "too many groups",
+    {
+      labels: {
+        ...VHOST,
+        "com.chameth.proxytag": "wanted",
+        "com.chameth.auth": Array.from({ length: 33 }, (_, i) => `g${i}`).join(" "),
+      },
+    },
+    "its label com.chameth.auth can't be used, and without a login it would be open",
+    "nginx's file would have too long a name",
+  ),
+  row(
+    "long group",
+    {
+      labels: { ...VHOST, "com.chameth.proxytag": "wanted", "com.chameth.auth": "g".repeat(65) },
+    },
+    "its label com.chameth.auth can't be used, and without a login it would be open",
+    "a limit",
   ),
   row(
     "auth label that was dropped",

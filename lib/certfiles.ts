@@ -34,6 +34,8 @@ export function fileName(name: string): string {
 
 export class CertFiles {
   readonly #options: CertFilesOptions;
+  /** The certificate of each file that was as it should be, and the file's state then. */
+  readonly #good = new Map<string, { readonly certificate: string; readonly state: string }>();
   /** What the log was told of each file: a fault is told once. */
   readonly #told = new Map<string, string>();
 
@@ -52,7 +54,7 @@ export class CertFiles {
     for (const [file, text] of Object.entries(files)) {
       const path = join(folder, file);
       try {
-        if (await this.#isThere(path, text)) continue;
+        if (await this.#isThere(path, text, record)) continue;
         checkPair(record);
         await this.#write(path, text);
         changed = true;
@@ -67,16 +69,23 @@ export class CertFiles {
     return changed;
   }
 
-  async #isThere(path: string, text: string): Promise<boolean> {
+  /** A thousand files are looked at whenever a container changes: those that changed are read. */
+  async #isThere(path: string, text: string, { certificate }: CertificateRecord): Promise<boolean> {
     const info = await stat(path).catch((error) => {
       if (error.code !== "ENOENT") throw error;
     });
     if (info?.isFile() !== true) return false;
+    const state = [info.dev, info.ino, info.size, info.mtimeMs, info.ctimeMs].join();
+    const good = this.#good.get(path);
+    if (good?.state === state && good.certificate === certificate) return true;
     await this.#protect(path, info).catch((error) =>
       this.#tell(path, "mode or owner of a certificate's file can't be set", error, "it is kept")
     );
-    if (info.size !== Buffer.byteLength(text)) return false;
-    return await readFile(path, "utf8") === text;
+    if (info.size !== Buffer.byteLength(text) || await readFile(path, "utf8") !== text) {
+      return false;
+    }
+    this.#good.set(path, { certificate, state });
+    return true;
   }
 
   /** Before anything new is in the file: where it can't be replaced it is written in place. */

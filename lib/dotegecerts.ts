@@ -100,23 +100,34 @@ function spelled(wanted: readonly Names[], before: readonly Names[], store: Cert
   return wanted.map((names) => known.get(setKey(names)) ?? names);
 }
 
-/**
- * Each under the first of its names that isn't another's. What has no such name needs no file: all
- * of its names are in certificates that are deployed. Whether any file was written.
- */
+/** Whether any file was written. */
 async function deployAll(
   sets: readonly Names[],
   store: CertificateStore,
   files: CertFiles,
 ): Promise<boolean> {
-  const deployed = new Map<string, CertificateRecord>();
-  for (const [subject = "", ...altNames] of sets) {
-    const record = store.find("lego", subject, altNames);
-    if (record === undefined || Date.parse(record.notAfter) <= Date.now()) continue;
-    const name = [subject, ...altNames].map(fileName).find((one) => !deployed.has(one));
-    if (name !== undefined) deployed.set(name, record);
-  }
+  const found = sets.map(([subject = "", ...altNames]) => store.find("lego", subject, altNames));
+  const valid = found.filter((record) => record !== undefined)
+    .filter(({ notAfter }) => Date.parse(notAfter) > Date.now());
   let changed = false;
-  for (const [name, record] of deployed) changed = await files.deploy(name, record) || changed;
+  for (const [name, record] of byFileName(valid)) {
+    changed = await files.deploy(name, record) || changed;
+  }
   return changed;
+}
+
+/**
+ * Each under the first of its names that isn't another's. What has no such name needs no file: all
+ * of its names are in the certificates of those that they name.
+ */
+export function byFileName<T extends Pick<CertificateRecord, "subject" | "altNames">>(
+  records: readonly T[],
+): Map<string, T> {
+  const named = new Map<string, T>();
+  for (const record of records) {
+    const names = [record.subject, ...record.altNames ?? []].map(fileName);
+    const name = names.find((one) => !named.has(one));
+    if (name !== undefined) named.set(name, record);
+  }
+  return named;
 }

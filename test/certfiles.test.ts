@@ -116,6 +116,7 @@ for (const end of [".pem", ".key"]) {
     const text = await readFile(path, "utf8");
     const { ino } = await stat(other);
     for (const damage of [() => rm(path), () => writeFile(path, text.replace(/[A-Z]{3}/, "AAA"))]) {
+      assert.equal(await files.deploy("a.test", record), false);
       await damage();
       assert.equal(await files.deploy("a.test", record), true);
       assert.equal(await readFile(path, "utf8"), text);
@@ -126,7 +127,9 @@ for (const end of [".pem", ".key"]) {
 
 test("a renewed certificate replaces both files", async (t) => {
   const { folder, files } = await setUp(t, { layout: "splitkeys" });
-  await files.deploy("a.test", makeRecord(["a.test"]));
+  const first = makeRecord(["a.test"]);
+  assert.equal(await files.deploy("a.test", first), true);
+  assert.equal(await files.deploy("a.test", first), false);
   const renewed = makeRecord(["a.test"]);
   assert.equal(await files.deploy("a.test", renewed), true);
   assert.equal(await readFile(join(folder, "a.test.key"), "utf8"), renewed.privateKey);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { CERTIFICATE_OPTIONS, certSettings, deploymentOf } from "../lib/certsettings.ts";
-import { wantedNames } from "../lib/dotegecerts.ts";
+import { byFileName, wantedNames } from "../lib/dotegecerts.ts";
 import { OptionError, type Options, parseOptions } from "../lib/options.ts";
 
 const WILDCARDS = ["example.wc"];
@@ -39,6 +39,23 @@ test("wantedNames() folds below each of two wildcards", () => {
   const wanted = wantedNames([["a.one.com", "a.two.com", "b.one.com"]], ["one.com", "two.com"]);
   assert.deepEqual(wanted, [["*.one.com", "*.two.com"]]);
 });
+
+const FILES: readonly [why: string, sets: string[][], expect: Readonly<Record<string, string>>][] =
+  [
+    ["by their first names", [["b", "a"], ["*.a"]], { b: "b a", "_.a": "*.a" }],
+    ["by another name where the first is taken", [["a", "b"], ["a", "c"]], { a: "a b", c: "a c" }],
+    ["in none where all names are in others", [["a", "b"], ["a"], ["b"]], { a: "a b", b: "b" }],
+    ["apart from a name that looks like the wildcard's", [["*.a"], ["_.a"]], { "_.a": "*.a" }],
+  ];
+for (const [why, sets, expect] of FILES) {
+  test(`certificates are in files named ${why}`, () => {
+    const records = sets.map(([subject = "", ...altNames]) => ({ subject, altNames }));
+    const named = [...byFileName(records)].map(([file, { subject, altNames }]) =>
+      [file, [subject, ...altNames].join(" ")] as const
+    );
+    assert.deepEqual(Object.fromEntries(named), expect);
+  });
+}
 
 const read = (env: Readonly<Record<string, string>>): Options =>
   parseOptions(CERTIFICATE_OPTIONS, [], env);

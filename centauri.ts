@@ -206,12 +206,12 @@ function upstreamNames(route: RouteTable["routes"][number]): string[] {
   return [...route.upstreams, ...route.errors.map((error) => error.upstream)].map((to) => to.name);
 }
 
-startProgram({
+await startProgram({
   name: "centauri",
   options: CENTAURI_OPTIONS,
   log: "stdout",
-  check: checkOptions,
-  async run(options, log) {
+  settings: checkOptions,
+  async run(options, _settings, log) {
     const work = options.boolean("validate") ? validate : commandOf(options) ? command : serve;
     try {
       return await work(options, log);

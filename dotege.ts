@@ -6,19 +6,16 @@
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import { deploymentOf } from "./lib/certsettings.ts";
-import { createConfigPush } from "./lib/configpush.ts";
 import type { Container } from "./lib/container.ts";
 import { createDebounce } from "./lib/debounce.ts";
-import { colourDiff } from "./lib/diff.ts";
 import { createDocker, type Docker } from "./lib/docker.ts";
 import type { DotegeCertificates } from "./lib/dotegecerts.ts";
 import { DOTEGE_OPTIONS, type DotegeSettings, dotegeSettings } from "./lib/dotegesettings.ts";
-import { explain } from "./lib/explain.ts";
 import { type View, view } from "./lib/hostnames.ts";
 import type { Logger } from "./lib/log.ts";
 import { createNotifier, type Notifier } from "./lib/notify.ts";
 import type { Options } from "./lib/options.ts";
-import { createOutputs, diffOf, type Outputs } from "./lib/outputs.ts";
+import { createOutputs, type Outputs } from "./lib/outputs.ts";
 import { signalled, startProgram } from "./lib/program.ts";
 import { compile } from "./lib/template.ts";
 import { createFunctions } from "./lib/templatefunctions.ts";
@@ -68,11 +65,10 @@ function certificateHosts({ data, verdicts }: View): (readonly string[])[] {
   return served.map(({ id }) => data.Containers.get(id)?.CertNames([]) ?? []);
 }
 
-async function serve(options: Options, log: Logger): Promise<boolean> {
+async function serve(options: Options, settings: DotegeSettings, log: Logger): Promise<boolean> {
   let again = () => {};
   // Before anything else, for whoever sends it to a program that is starting would end it.
   process.on("SIGHUP", () => again());
-  const settings = dotegeSettings(options);
   const docker = createDocker(process.env);
   let containers: readonly Container[] | undefined; // undefined until all were read
   const outputs = outputsOf(options, settings, {
@@ -85,8 +81,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     log,
     containers: () => containers ?? [],
   });
-  const push = settings.push && createConfigPush({ ...settings.push, log });
-  await push?.listen();
+  const push = await startPush(settings, log);
   const news = new Set<string>(); // what was written since anybody was told
   const certificates = await startCertificates(options, settings, log, (folder) => {
     news.add(folder);
@@ -137,6 +132,14 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   return true;
 }
 
+async function startPush({ push: to }: DotegeSettings, log: Logger) {
+  if (to === undefined) return undefined;
+  const { createConfigPush } = await import("./lib/configpush.ts");
+  const push = createConfigPush({ ...to, log });
+  await push.listen();
+  return push;
+}
+
 /** `onDeploy` gets the folder that has new files. */
 async function startCertificates(
   options: Options,
@@ -157,14 +160,20 @@ async function startCertificates(
 }
 
 /** Does one thing with the containers that run now. */
-async function command(options: Options, log: Logger): Promise<boolean> {
-  const settings = dotegeSettings(options);
+async function command(
+  options: Options,
+  settings: DotegeSettings,
+  log: Logger,
+): Promise<boolean> {
   const docker = createDocker(process.env);
   try {
     await docker.ping(AbortSignal.timeout(ENGINE_TIMEOUT)); // which says why, where it isn't there
     const containers = await readContainers(docker, log);
     const current = viewOf(containers, options, settings);
-    if (settings.command === "explain") return await print(explain(current.verdicts));
+    if (settings.command === "explain") {
+      const { explain } = await import("./lib/explain.ts");
+      return await print(explain(current.verdicts));
+    }
     complaints(log, settings.topics)(current);
     const outputs = outputsOf(options, settings, { log, watch: false, again: () => {} });
     try {
@@ -185,13 +194,14 @@ async function command(options: Options, log: Logger): Promise<boolean> {
 /** What would be written, or how it differs from what is there. */
 async function show({ data }: View, settings: DotegeSettings, outputs: Outputs): Promise<boolean> {
   const all = await outputs.evaluate(data);
-  for (const each of all) {
+  const { colourDiff, fileDiff } = await import("./lib/diff.ts");
+  for (const { destination, old, text } of all) {
     if (settings.command === "diff") {
-      const diff = diffOf(each);
+      const diff = fileDiff(destination, old, text);
       await print(process.stdout.isTTY === true ? colourDiff(diff) : diff);
     } else {
-      const title = all.length > 1 ? `==> ${each.destination} <==\n` : "";
-      if (each.text !== undefined) await print(title + each.text);
+      const title = all.length > 1 ? `==> ${destination} <==\n` : "";
+      if (text !== undefined) await print(title + text);
     }
   }
   return all.every(({ text }) => text !== undefined);
@@ -220,12 +230,11 @@ function print(text: string): Promise<true> {
   return new Promise((done) => process.stdout.write(text, () => done(true)));
 }
 
-startProgram({
+await startProgram({
   name: "dotege",
   options: DOTEGE_OPTIONS,
   log: "stderr",
-  check: dotegeSettings,
-  async run(options, log) {
-    return await (dotegeSettings(options).command === undefined ? serve : command)(options, log);
-  },
+  settings: dotegeSettings,
+  run: (options, settings, log) =>
+    (settings.command === undefined ? serve : command)(options, settings, log),
 });

@@ -42,6 +42,15 @@ export function unifiedDiff(
   return parts.join("");
 }
 
+/** What writing a file would change: `old` is undefined if there is none, `text` if nothing is new. */
+export function fileDiff(
+  path: string,
+  old: string | undefined,
+  text: string | undefined,
+): string {
+  return unifiedDiff(old === undefined ? "/dev/null" : path, path, old ?? "", text ?? old ?? "");
+}
+
 /** For a terminal: in colour, and nothing in it but a tab can drive the terminal. */
 export function colourDiff(diff: string): string {
   return splitLines(diff).map((line, i) => {

@@ -12,7 +12,7 @@ import { parseSignal, parseTargets, processSignal, type Target } from "./notify.
 import { parseMode } from "./number.ts";
 import { type Option, OptionError, type Options, optionTable } from "./options.ts";
 import { type Output, parseTemplates } from "./outputs.ts";
-import { parseUsers, type User } from "./users.ts";
+import type { User } from "./users.ts";
 
 export const DOTEGE_OPTIONS: readonly Option[] = [
   ...optionTable(
@@ -87,8 +87,8 @@ export interface DotegeSettings {
   readonly topics: readonly string[];
 }
 
-/** Throws OptionError for the first thing that can't be used. */
-export function dotegeSettings(options: Options): DotegeSettings {
+/** Rejects with OptionError for the first thing that can't be used. */
+export async function dotegeSettings(options: Options): Promise<DotegeSettings> {
   const text = (name: string) => options.string(name);
   attempt("DOCKER_HOST", () => parseDockerHost(process.env));
   const outputs = attempt("--templates", () => readOutputs(options));
@@ -101,7 +101,7 @@ export function dotegeSettings(options: Options): DotegeSettings {
     outputs,
     mode: readMode(text("output-mode")),
     owner: uid < 0 && gid < 0 ? undefined : owner,
-    users: attempt("--users", () => parseUsers(text("users"))),
+    users: await readUsers(text("users")),
     signalled: attempt("--signal-container", () => parseTargets(text("signal-container"))),
     restarted: attempt("--restart-container", () => parseTargets(text("restart-container"))),
     signalName,
@@ -119,6 +119,13 @@ function attempt<T>(what: string, read: () => T): T {
     if (error instanceof OptionError) throw error;
     throw new OptionError(`can't use ${what}: ${errorText(error)}`);
   }
+}
+
+/** Loaded only where there are some: few set-ups have a YAML reader's use. */
+async function readUsers(text: string): Promise<readonly User[]> {
+  if (text === "") return [];
+  const { parseUsers } = await import("./users.ts");
+  return attempt("--users", () => parseUsers(text));
 }
 
 /** With `templates` alone the default of the other two doesn't count. */

@@ -5,7 +5,7 @@
  * All verbs, flags, widths, precisions, `*`, argument indexes, and Go's notes on mistakes, such as
  * `%!d(string=x)`. Not as Go: an address (`%p`, a function) is always 0xc000000000.
  */
-import { formatFloat, type FloatVerb } from "./gofloat.ts";
+import { type FloatVerb, formatFloat } from "./gofloat.ts";
 import { byteLength, isPrintable, joined, quoteGo, runeCount, toBytes } from "./gostring.ts";
 import { fieldsOf, floatOf, integerOf, kindOf, sortedEntries, typeName } from "./govalue.ts";
 
@@ -75,7 +75,9 @@ export function sprint(args: readonly unknown[]): string {
 }
 
 export function sprintln(args: readonly unknown[]): string {
-  return joined(args.reduce<string>((out, arg, i) => append(out, i > 0 ? " " : "", sprint1(arg)), "") + "\n");
+  return joined(
+    args.reduce<string>((out, arg, i) => append(out, i > 0 ? " " : "", sprint1(arg)), "") + "\n",
+  );
 }
 
 export function sprintf(format: string, args: readonly unknown[]): string {

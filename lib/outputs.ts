@@ -1,6 +1,6 @@
 /**
  * From templates and data to files: evaluated, compared with what is on disk, checked, replaced.
- * Needs command.ts, debounce.ts (backoff), diff.ts, file.ts, log.ts, watchfile.ts and a compiler.
+ * Needs command.ts, debounce.ts (backoff), file.ts, log.ts, watchfile.ts and a compiler.
  *
  * One output can't hurt another, and whatever fails the old file stays: the fault is logged once,
  * until it is another. What may pass by itself, a full disk or a refusing check, is tried again.
@@ -13,7 +13,6 @@ import { basename, join, resolve } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
 import { runShell } from "./command.ts";
 import { backoff } from "./debounce.ts";
-import { unifiedDiff } from "./diff.ts";
 import { prepareFile, readLimited } from "./file.ts";
 import { errorText, type Fields, type Logger, quote } from "./log.ts";
 import { watchPath } from "./watchfile.ts";
@@ -100,12 +99,6 @@ export function parseTemplates(text: string, others: readonly Output[] = []): Ou
     outputs.push({ template, destination });
   }
   return outputs;
-}
-
-/** What render() would change, as a unified diff; empty for nothing, or if it failed. */
-export function diffOf({ destination, text, old }: Evaluated): string {
-  const oldName = old === undefined ? "/dev/null" : destination;
-  return unifiedDiff(oldName, destination, old ?? "", text ?? old ?? "");
 }
 
 export function createOutputs(options: OutputsOptions): Outputs {

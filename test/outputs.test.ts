@@ -5,16 +5,19 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { fileDiff } from "../lib/diff.ts";
 import {
   type Compile,
   createOutputs,
-  diffOf,
+  type Evaluated,
   type Outputs,
   type OutputsOptions,
   parseTemplates,
 } from "../lib/outputs.ts";
 import { type Recorder, recordLog } from "./recorder.ts";
 import { needProgram, root, run, runtimeCommand, type Scope, temporaryFolder } from "./support.ts";
+
+const diffOf = ({ destination, old, text }: Evaluated): string => fileDiff(destination, old, text);
 
 /** Puts the data in the place of each `$`; fails at `PARSE`, and when the data is `boom`. */
 const compile: Compile = (name, source) => {
@@ -308,7 +311,7 @@ test("a template is compiled again only if it differs", async (t) => {
   assert.equal(compiled, 3);
 });
 
-test("evaluate() and diffOf() say what would change, and write nothing", async (t) => {
+test("evaluate() says what would change, and write nothing", async (t) => {
   const { outputs, folder, read } = await setUp(t, ["a", "b", "c"]);
   const [a, b] = [join(folder, "out/a.cfg"), join(folder, "out/b.cfg")];
   await writeFile(a, "a 0\n");

@@ -18,55 +18,39 @@ export const CRITICAL: readonly string[] = [
 ];
 
 /** Every file, in the order in which it reads best. */
-export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = [
-  ["The program", ["centauri", "program", "settings", "acmesettings"]],
-  ["A request, from the socket to the upstream", [
-    ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
-    ...["rewrite", "answer", "upstream", "http1client", "errorpage", "runtime"],
-  ]],
-  ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
-  ["How certificates are obtained: loaded when they are to be", [
-    ...[
-      "autocert",
-      "renewal",
-      "issuer",
-      "order",
-      "preflight",
-      "causes",
-      "authority",
-      "challenges",
-      "acmetls",
-      "acme",
+export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = (
+  [
+    ["Centauri", "centauri program settings acmesettings"],
+    [
+      "A request, from the socket to the upstream",
+      `frontend clienthello http1 http1reader http1server exchange proxy rewrite answer upstream
+       http1client errorpage runtime`,
     ],
-    ...[
-      "acmeobjects",
-      "jose",
-      "httpsclient",
-      "account",
-      "acmestate",
-      "commands",
-      "resolver",
-      "dnsmsg",
+    ["Routes and certificates", "routes routesource watchfile certs store x509 der"],
+    [
+      "How certificates are obtained: loaded when they are to be",
+      `autocert renewal issuer order preflight causes authority challenges acmetls acme acmeobjects
+       jose httpsclient account acmestate commands resolver dnsmsg stapling ocsp`,
     ],
-    ...["stapling", "ocsp"],
-  ]],
-  ["Small tools", [
-    ...[
-      "options",
-      "log",
-      "addr",
-      "file",
-      "lock",
-      "jsonfile",
-      "turns",
-      "clock",
-      "bufferpool",
-      "time",
-      "size",
+    ["Dotege", "dotege dotegesettings certsettings"],
+    [
+      "From the engine to what templates see",
+      `watch docker dockerhost dockerdial jsonstream container hostnames labels users yaml
+       verdictlog explain`,
     ],
-    ...["number", "nearest"],
-  ]],
-];
+    [
+      "Templates",
+      `template templatelex templateparse templateliteral templateexec templatebuiltins
+       templatefunctions gofmt govalue gofloat gostring`,
+    ],
+    ["Writing and telling", "outputs diff notify command configpush debounce"],
+    ["Certificates for others: loaded when they are wanted", "dotegecerts certfiles dotegecache"],
+    [
+      "Small tools of both",
+      `options log addr file lock jsonfile turns clock bufferpool time size number nearest`,
+    ],
+  ] as const
+).map(([heading, names]) => [heading, names.split(/\s+/)]);
 
 /** What is loaded when an option names it: a reader reads the one in use. */
 const isOptional = (name: string): boolean => name.startsWith("dns/");
@@ -116,7 +100,7 @@ function formatReading(sources: ReadonlyMap<string, string>): string {
     [
       `| ${heading} | lines | minutes | |\n| --- | ---: | ---: | --- |`,
       ...names.filter((name) => sources.has(name)).map((name) => {
-        const path = name === "centauri" ? "centauri.ts" : `lib/${name}.ts`;
+        const path = ["centauri", "dotege"].includes(name) ? `${name}.ts` : `lib/${name}.ts`;
         return `| [${name}](${path}) | ${size([name])} | ${subject(sources.get(name) ?? "")} |`;
       }),
     ].join("\n")

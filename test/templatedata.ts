@@ -5,9 +5,9 @@
  * `{ "func": name }` stand for what they say.
  */
 import { sprint1 } from "../lib/gofmt.ts";
-import { compareStrings } from "../lib/gostring.ts";
 import { Func } from "../lib/govalue.ts";
 import { compile, type Functions, TemplateError } from "../lib/template.ts";
+import { createFunctions } from "../lib/templatefunctions.ts";
 
 /** A template and data, with what Go makes of them. */
 export interface Row {
@@ -44,22 +44,21 @@ const VALUES: Readonly<Record<string, unknown>> = {
   fail: unlucky,
 };
 
+/** Functions of ours that Go has, too. */
+const OURS: readonly string[] = ["replace", "split", "sortlines", "upper"];
+
 /** What templates can use beside the builtins. */
 export const FUNCTIONS: Functions = {
-  replace: new Func(
-    ["string", "string", "string"],
-    (from: string, to: string, input: string) => input.replaceAll(from, () => to),
+  ...Object.fromEntries(
+    Object.entries(createFunctions(() => undefined)).filter(([name]) => OURS.includes(name)),
   ),
-  split: new Func(["string", "string"], (sep: string, input: string) => input.split(sep)),
   join: new Func(
     ["string", "interface {}"],
-    (sep: string, list: unknown[]) => list.map((value) => sprint1(value)).join(sep),
+    (sep: string, list: unknown) => {
+      if (!Array.isArray(list)) throw new Error("not a list");
+      return list.map(sprint1).join(sep);
+    },
   ),
-  sortlines: new Func(
-    ["string"],
-    (input: string) => input.split("\n").sort(compareStrings).join("\n"),
-  ),
-  upper: new Func(["string"], (input: string) => input.toUpperCase()),
   add1: new Func(["int"], (n: number | bigint) =>
     typeof n === "bigint" ? BigInt.asIntN(64, n + 1n) : n + 1),
   negate: new Func(["bool"], (value: boolean) => !value),

@@ -48,7 +48,7 @@ const FORMATS = "%v|%+v|%#v|%T|%d|%s|%q|%x|%X|%o|%O|%b|%c|%U|%#U|%e|%f|%g|%G|%t|
 const STRINGS = ['"a"', '"b c"', '"é"', '""', "`raw\\n`", '"\\n"', '"\\x41\\u00e9"', '"x,y"', '"1"']
   .concat('"\\xff"', '"<a href=\'x\'>"', '"A"', '"B"', '"日本"', '"\\"q\\""', '"%d"', '"\\U0001F600"');
 const BAD_STRINGS = ['"\\q"', '"open', "`open", "'ab'", "''", "'\\400'", '"\\ud800"', '"a\nb"', "'a"];
-const INTS = "0 1 2 3 -1 10 'a' '\\n' 0x1F 0b11 0o17 017 1_000 +5 9223372036854775807 '\\u00e9' 0xe"
+const INTS = "0 1 2 3 -1 10 'a' '\\n' 0x1F 0b11 0o17 017 1_2 +5 9223372036854775807 '\\u00e9' 0xe"
   .split(" ");
 const FLOATS = "1.0 1.5 -2.5 1e3 1e-7 .5 2. 0x1p4 0x1.8p1 1e21 123456789.0 1_0.5 -0.0".split(" ");
 const BAD_NUMBERS = "089 1__0 0x 1e 9223372036854775808 99999999999999999999 1_ 0b2 1.2.3 1a 1e400 +"
@@ -199,7 +199,10 @@ class Generator {
     }
   }
 
-  /** A template within the template: without its variables and `range`s. */
+  /**
+   * A template within the template; what it uses and has within comes after it in the alphabet: Go
+   * would recur 100,000 times.
+   */
   #inner(head: string, name: string): string {
     const [variables, ranges, template, dot] = [
       ...[this.#variables, this.#ranges, this.#template, this.#dot] as const,
@@ -227,8 +230,12 @@ class Generator {
     if (kind < 10) return this.#branch("if", depth);
     if (kind < 13) return this.#branch("range", depth);
     if (kind < 15) return this.#branch("with", depth);
-    const names = ["u", "v", "w", "x", "y", "z"].filter((name) => !this.#defined.includes(name));
-    const name = this.#pick(this.#chance(30) || names.length === 0 ? ["x"] : names);
+    const names = ["u", "v", "w", "x", "y", "z"].filter((name) =>
+      name > this.#template && !this.#defined.includes(name)
+    );
+    const isTwice = this.#template === "" && this.#chance(30);
+    const name = isTwice ? "x" : names[this.#below(names.length)];
+    if (name === undefined) return "";
     this.#defined.push(name);
     return this.#inner(`block "${name}" ${this.#chance(3) ? this.#pipeline(depth) : "."}`, name);
   }
@@ -237,7 +244,6 @@ class Generator {
     if (this.#chance(3)) return `{{/* c${this.#chance(3) ? "\n" : ""} */}}`;
     if (this.#chance(4)) return `a {{- /* c */ -}} \n b`;
     if (this.#ranges > 0 && this.#chance(2)) return this.#action(this.#pick(["break", "continue"]));
-    // Only names after its own: Go would recur 100,000 times.
     const names = this.#defined.filter((name) => name > this.#template);
     const name = this.#chance(30) ? "none" : names[this.#below(names.length)];
     if (name === undefined) return "";
@@ -441,15 +447,18 @@ function typeOf(value: unknown): string {
 }
 
 /** What can't be the same: addresses, and the name of a type that only Go has. */
-const INCOMPARABLE = /0xc000|main\.Person|\(0x[\da-f]+\)|func\(|0x[\da-f]{6}/;
+const INCOMPARABLE = /0xc000|main\.Person|\(0x[\da-f]+\)|func\(|0x[\da-f]{6}/i;
+
+/** What Go fails with and we don't: an index in an interface, or too much to print. */
+const TOLERATED = /^too long|exceeded maximum|cannot index slice\/array with type interface/;
 
 async function compare(path: string): Promise<void> {
   const counts = { rows: 0, outputs: 0, failures: 0, skipped: 0, different: 0, wording: 0 };
   for await (const line of createInterface({ input: createReadStream(path) })) {
     const row = JSON.parse(line) as Row;
     counts.rows++;
-    const isEndless = /^too long|exceeded maximum/.test(row.error?.message ?? "");
-    if (isEndless || INCOMPARABLE.test(row.output ?? "")) {
+    const isTolerated = TOLERATED.test(row.error?.message ?? "");
+    if (isTolerated || INCOMPARABLE.test(row.output ?? "")) {
       counts.skipped++;
       continue;
     }

@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"text/template"
+	"time"
 )
 
 type row struct {
@@ -66,12 +67,15 @@ var values = map[string]any{
 var functions = template.FuncMap{
 	"replace": func(from, to, input string) string { return strings.ReplaceAll(input, from, to) },
 	"split":   func(sep, input string) []string { return strings.Split(input, sep) },
-	"join": func(sep string, list any) string {
+	"join": func(sep string, list any) (string, error) {
 		v, parts := reflect.ValueOf(list), []string{}
+		if v.Kind() != reflect.Slice {
+			return "", errors.New("not a list")
+		}
 		for i := 0; i < v.Len(); i++ {
 			parts = append(parts, fmt.Sprint(v.Index(i).Interface()))
 		}
-		return strings.Join(parts, sep)
+		return strings.Join(parts, sep), nil
 	},
 	"sortlines": func(input string) string {
 		lines := strings.Split(input, "\n")
@@ -105,7 +109,17 @@ func main() {
 			panic(fmt.Sprintf("%s: %v", in.Text(), err))
 		}
 		r.Output, r.Error = nil, nil
-		answer(&r)
+		done, slow := make(chan row, 1), r
+		go func(r row) {
+			answer(&r)
+			done <- r
+		}(r)
+		select {
+		case r = <-done:
+		case <-time.After(5 * time.Second):
+			slow.Error = &failure{Phase: "exec", Message: "too long"}
+			r = slow
+		}
 		if err := encoder.Encode(r); err != nil {
 			panic(err)
 		}

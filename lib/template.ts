@@ -10,8 +10,8 @@
  *
  * Templates are the operator's, data may be hostile: of objects only own members are seen, what is
  * printed has a limit, as have nesting and steps. Not as Go: imaginary numbers are refused, nesting
- * and recursion end sooner, an address always prints as 0xc000000000, of an array that was sliced
- * nothing past its end comes back, and output is UTF-8: bytes that aren't print as U+FFFD.
+ * and recursion end sooner, an address always prints as 0xc000000000, and output is UTF-8: bytes
+ * that aren't print as U+FFFD.
  */
 import { Buffer } from "node:buffer";
 import { wellFormed } from "./gostring.ts";

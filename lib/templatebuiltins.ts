@@ -3,7 +3,7 @@
  * which the executor does. Pure; needs gofmt.ts, gostring.ts, govalue.ts. They throw Errors in Go's
  * words.
  */
-import { sprint, sprint1, sprintf, sprintln } from "./gofmt.ts";
+import { sprint, sprintf, sprintln } from "./gofmt.ts";
 import { byteLength, compareStrings, fromBytes, isPrintable, toBytes } from "./gostring.ts";
 import {
   Byte,
@@ -119,12 +119,24 @@ function slice(item: unknown, ...indexes: unknown[]): unknown {
   if (kind !== "string" && kind !== "slice") {
     throw new Error(`can't slice item of type ${typeName(item)}`);
   }
-  const max = length(item);
-  const [low = 0, high = max, end = max] = indexes.map((value) => indexOf(value, max));
+  const size = length(item);
+  const { all, from } = kind === "slice" ? backing(item as Part) : { all: [], from: 0 };
+  const max = kind === "slice" ? all.length - from : size;
+  const [low = 0, high = size, end = max] = indexes.map((value) => indexOf(value, max));
   if (low > high) throw new Error(`invalid slice index: ${low} > ${high}`);
   if (high > end) throw new Error(`invalid slice index: ${high} > ${end}`);
-  if (kind === "slice") return (item as unknown[]).slice(low, high);
-  return fromBytes(toBytes(item as string).subarray(low, high));
+  if (kind === "string") return fromBytes(toBytes(item as string).subarray(low, high));
+  const part: Part = all.slice(from + low, from + high);
+  part[BACKING] = { all: all.slice(0, from + end), from: from + low };
+  return part;
+}
+
+/** Of an array that was sliced: what a slice of it can reach. */
+const BACKING = Symbol("backing");
+type Part = unknown[] & { [BACKING]?: { all: readonly unknown[]; from: number } };
+
+function backing(part: Part): { all: readonly unknown[]; from: number } {
+  return part[BACKING] ?? { all: part, from: 0 };
 }
 
 /** Whether it equals any of the others. */
@@ -195,16 +207,7 @@ function isLess(a: unknown, b: unknown): boolean {
 }
 
 function textOf(args: readonly unknown[]): string {
-  // As printed by an action: nothing is <no value> there, but a nil among arguments isn't nothing.
-  return args.length === 1 ? printable(args[0]) : sprint(args.map(orNoValue));
-}
-
-function printable(value: unknown): string {
-  return sprint1(orNoValue(value));
-}
-
-function orNoValue(value: unknown): unknown {
-  return value === undefined || value === null ? "<no value>" : value;
+  return sprint(args.map((value) => kindOf(value) === "invalid" ? "<no value>" : value));
 }
 
 function escapeHtml(text: string): string {

@@ -120,7 +120,7 @@ function walk(s: State, dot: unknown, list: readonly Statement[]): Signal {
         walkTemplate(s, dot, node);
         break;
       case "range":
-        walkRange(s, dot, node);
+        signal = walkRange(s, dot, node);
         break;
       case "if":
       case "with":
@@ -166,7 +166,7 @@ function walkTemplate(s: State, dot: unknown, node: Statement & { type: "templat
   walk(inner, value, tree);
 }
 
-function walkRange(s: State, dot: unknown, node: Branch): void {
+function walkRange(s: State, dot: unknown, node: Branch): Signal {
   const start = s.names.length;
   const value = evaluate(s, dot, node.pipe);
   const mark = s.names.length;
@@ -186,8 +186,11 @@ function walkRange(s: State, dot: unknown, node: Branch): void {
     s.names.length = s.values.length = mark;
     if (signal === "break") break;
   }
-  if (isEmpty && node.otherwise !== undefined) walk(s, dot, node.otherwise);
+  const hasElse = isEmpty && node.otherwise !== undefined;
+  const signal = hasElse ? walk(s, dot, node.otherwise) : undefined;
   s.names.length = s.values.length = start;
+  // As in Go, a `break` in an `else` ends just that, a `continue` the round of the range around.
+  return signal === "continue" ? signal : undefined;
 }
 
 /** Index and element of each round. */

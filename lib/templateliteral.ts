@@ -88,10 +88,8 @@ export function parseNumber(text: string): Constant {
     if (integer > MAX_INT64 && integer <= MAX_UINT64 && !/^[+-]/.test(text)) {
       return { integer: undefined, value: undefined };
     }
-    if (integer >= MIN_INT64 && integer <= MAX_INT64) {
-      const int = narrow(integer);
-      return { integer: int, value: int };
-    }
+    const int = parseInt64(text);
+    if (int !== undefined) return { integer: int, value: int };
   }
   const float = parseFloat64(text);
   if (float === undefined) throw new LiteralError(`illegal number syntax: ${quoteGo(text)}`);
@@ -101,6 +99,12 @@ export function parseNumber(text: string): Constant {
   const isInt64 = Number.isInteger(float) && float >= -(2 ** 63) && float < 2 ** 63;
   const value = Object.is(float, -0) ? new Float(float) : makeFloat(float);
   return { integer: isInt64 ? narrow(BigInt(float)) : undefined, value };
+}
+
+/** strconv.ParseInt of any base; undefined if it isn't an integer's literal or beyond 64 bits. */
+export function parseInt64(text: string): number | bigint | undefined {
+  const value = parseInteger(text);
+  return value === undefined || value < MIN_INT64 || value > MAX_INT64 ? undefined : narrow(value);
 }
 
 /** Of a literal of any base; undefined if it isn't an integer's. */

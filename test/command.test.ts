@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout } from "node:timers/promises";
 import { runProgram, runShell } from "../lib/command.ts";
+import { until } from "./recorder.ts";
 import { isRunning, temporaryFolder } from "./support.ts";
 
 const never = new AbortController().signal;
@@ -47,10 +47,9 @@ test("runShell() gives the command more variables than this process's", async ()
 
 /** The process whose number a script moves there. */
 async function started(pidFile: string): Promise<number> {
-  for (;; await setTimeout(5)) {
-    const text = await readFile(pidFile, "utf8").catch(() => "");
-    if (text !== "") return Number(text);
-  }
+  const read = () => readFile(pidFile, "utf8").catch(() => "");
+  await until(async () => await read() !== "");
+  return Number(await read());
 }
 
 const sleeps = (pidFile: string): string =>
@@ -61,7 +60,7 @@ test("runShell() kills at the deadline, and keeps what was said until then", asy
   const ended = await runShell(sleeps(pidFile), [], { signal: never, deadline: 2_000 });
   assert.deepEqual(ended, { problem: "took longer than 2s", output: "so far" });
   const pid = await started(pidFile);
-  while (await isRunning(pid)) await setTimeout(5);
+  await until(async () => !(await isRunning(pid)));
 });
 
 test("runShell() ends with its signal", async (t) => {
@@ -71,7 +70,7 @@ test("runShell() ends with its signal", async (t) => {
   const pid = await started(pidFile);
   ending.abort(new Error("leaving"));
   await assert.rejects(running, /leaving/);
-  while (await isRunning(pid)) await setTimeout(5);
+  await until(async () => !(await isRunning(pid)));
 
   await assert.rejects(runShell("true", [], { signal: ending.signal }), /leaving/);
 });

@@ -2,14 +2,13 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import net from "node:net";
 import { test } from "node:test";
-import { setTimeout } from "node:timers/promises";
 import {
   type ConfigPush,
   type ConfigPushOptions,
   createConfigPush,
   encodeConfig,
 } from "../lib/configpush.ts";
-import { type Recorder, recordLog } from "./recorder.ts";
+import { type Recorder, recordLog, until } from "./recorder.ts";
 import type { Scope } from "./support.ts";
 
 /** The other side: messages out of bytes, however these come. Throws for any that isn't one. */
@@ -56,12 +55,9 @@ async function setUp(t: Scope, options: Partial<ConfigPushOptions> = {}): Promis
     const socket = net.connect(port, "127.0.0.1");
     socket.on("data", createReader((text) => messages.push(text))).on("error", () => {});
     t.after(() => socket.destroy());
-    const got = async (text: string): Promise<void> => {
-      while (messages.at(-1) !== text) await setTimeout(2);
-    };
-    const closed = async (): Promise<void> => {
-      while (!socket.closed) await setTimeout(2);
-    };
+    const last = () => `last: ${messages.at(-1)?.slice(0, 100)}`;
+    const got = (text: string): Promise<void> => until(() => messages.at(-1) === text, last);
+    const closed = (): Promise<void> => until(() => socket.closed);
     return { socket, messages, got, closed };
   };
   return { ...recorder, push, port, connect };
@@ -109,7 +105,7 @@ test("a Centauri gets the latest routes at once, and each change", async (t) => 
 test("a slow Centauri gets the message that has begun and then the latest, no other", async (t) => {
   const { push, connect, waitFor } = await setUp(t);
   const [slow, quick] = [connect(), connect()];
-  while (slow.socket.connecting) await setTimeout(2);
+  await until(() => !slow.socket.connecting);
   slow.socket.pause();
   await waitFor(/Centauri connected/);
   const versions = ["a", "b", "c", "d"].map((letter) => letter.repeat(15 * 1024 * 1024));
@@ -126,7 +122,7 @@ test("a slow Centauri gets the message that has begun and then the latest, no ot
 test("a Centauri that takes nothing is dropped, others aren't", async (t) => {
   const { push, connect, waitFor } = await setUp(t, { stall: 2_000 });
   const [stalled, good] = [connect(), connect()];
-  while (stalled.socket.connecting) await setTimeout(2);
+  await until(() => !stalled.socket.connecting);
   stalled.socket.pause();
   const text = "x".repeat(16 * 1024 * 1024);
   push.update(text);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { backoff, createDebounce } from "../lib/debounce.ts";
-import { recordLog } from "./recorder.ts";
+import { recordLog, until } from "./recorder.ts";
 
 /** Work that waits until it is let on; `started()` resolves when it has begun as many times. */
 function gate() {
@@ -12,7 +12,7 @@ function gate() {
     return new Promise((resolve) => open = resolve);
   };
   const started = async (count: number): Promise<void> => {
-    while (runs < count) await setTimeout(2);
+    await until(() => runs >= count);
     assert.equal(runs, count);
   };
   return { run, started, open: () => open() };
@@ -30,7 +30,7 @@ test("many triggers are one run, once they stop coming", async () => {
   }
   const last = performance.now();
   debounce.trigger();
-  while (runs === 0) await setTimeout(2);
+  await until(() => runs > 0);
   assert.ok(performance.now() - last >= 190);
   await debounce.close();
   assert.equal(runs, 1);
@@ -108,9 +108,9 @@ test("what a run throws is logged, and the next one comes", async () => {
   };
   const debounce = createDebounce(fail, { quiet: 1, log });
   debounce.now();
-  while (lines.length < 1) await setTimeout(1);
+  await until(() => lines.length >= 1);
   debounce.trigger();
-  while (lines.length < 2) await setTimeout(1);
+  await until(() => lines.length >= 2);
   assert.deepEqual(lines, ["error failed fault 1", "error failed fault 2"]);
   await debounce.close();
 });

@@ -14,7 +14,7 @@ import {
   parseTargets,
   processSignal,
 } from "../lib/notify.ts";
-import { type Recorder, recordLog } from "./recorder.ts";
+import { type Recorder, recordLog, until } from "./recorder.ts";
 import { type Scope, temporaryFolder } from "./support.ts";
 
 const container = (name: string, labels: Record<string, string> = {}): Candidate => ({
@@ -132,7 +132,7 @@ test("a container that can't be told is tried again until it works, logged twice
   running.push(container("a", { x: "" }), container("b", { x: "" }));
   refusals.set("b", "is not running");
   assert.equal(await notifier.tell(["/file"]), false);
-  while (calls.length < 5) await setTimeout(2);
+  await until(() => calls.length >= 5);
   refusals.clear();
   assert.match(await waitFor(/at last/), /^info told at last containers with label x a,b$/);
   const [first, ...others] = calls;
@@ -188,11 +188,11 @@ test("changes during a try are told once after it, and who hangs holds up no oth
   });
   running.push(container("a"), container("b"));
   const results = ["/1", "/2", "/3"].map((path) => notifier.tell([path]));
-  while (calls.length < 3) await setTimeout(2);
+  await until(() => calls.length >= 3);
   assert.deepEqual(calls, ["a", "b", "b"]); // of two changes during a try one more comes
   opened[0]?.();
   assert.equal(await results[0], true);
-  while (opened.length < 2) await setTimeout(2);
+  await until(() => opened.length >= 2);
   opened[1]?.();
   assert.deepEqual(await Promise.all(results), [true, true, true]);
   assert.deepEqual(calls, ["a", "b", "b", "a"]);
@@ -210,9 +210,9 @@ test("a process is told by its pid file, as soon as there is one", async (t) => 
   t.after(() => process.kill(child.pid as number, "SIGKILL"));
   await waitFor(new RegExp(`^info told at last process of \\S+ ${child.pid}$`));
   const got = () => readFile(join(folder, "got"), "utf8").catch(() => "");
-  while (await got() !== "hup\n") await setTimeout(5);
+  await until(async () => await got() === "hup\n");
   assert.equal(await notifier.tell(["/file"]), true);
-  while (await got() !== "hup\nhup\n") await setTimeout(5);
+  await until(async () => await got() === "hup\nhup\n");
 });
 
 test("a pid file with anything but another process's number is refused", async (t) => {
@@ -265,7 +265,7 @@ test("close() ends what is under way, and nothing is told any more", async (t) =
   running.push(container("a"));
   refusals.set("a", "never");
   const telling = notifier.tell(["/file"]);
-  while (lines.length < 1) await setTimeout(2); // "gone" waits, the others hang
+  await until(() => lines.length >= 1); // "gone" waits, the others hang
   await notifier.close();
   assert.equal(await telling, false);
   assert.equal(await notifier.tell(["/file"]), false);

@@ -14,7 +14,7 @@ import {
   type OutputsOptions,
   parseTemplates,
 } from "../lib/outputs.ts";
-import { type Recorder, recordLog } from "./recorder.ts";
+import { type Recorder, recordLog, until } from "./recorder.ts";
 import { needProgram, root, run, runtimeCommand, type Scope, temporaryFolder } from "./support.ts";
 
 const diffOf = ({ destination, old, text }: Evaluated): string => fileDiff(destination, old, text);
@@ -59,9 +59,7 @@ async function setUp(
     ...options,
   });
   t.after(() => outputs.close());
-  const again = async (count: number): Promise<void> => {
-    while (asked < count) await new Promise((done) => setTimeout(done, 5));
-  };
+  const again = (count: number): Promise<void> => until(() => asked >= count);
   const read = (name: string): Promise<string> => readFile(join(folder, name), "utf8");
   return { ...recorder, folder, outputs, again, read };
 }
@@ -337,7 +335,7 @@ test("close() ends a check that is running, and nothing is written or logged", a
     check: 'echo > "$(dirname "$1")/started"; sleep 600; true',
   });
   const rendering = outputs.render(1);
-  while (await read("out/started").then(() => false, () => true));
+  await until(() => read("out/started").then(() => true, () => false));
   outputs.close();
   assert.equal((await rendering).ok, false);
   assert.deepEqual(await readdir(join(folder, "out")), ["started"]);

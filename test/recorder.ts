@@ -1,8 +1,18 @@
-/** A log whose events tests look at, and wait for. */
+/** Waiting for what comes by itself, and a log whose events tests look at. */
 import { errorText, type Fields, type Logger } from "../lib/log.ts";
 import { setTimeout } from "node:timers/promises";
 
 const PATIENCE = 20_000;
+
+/** Resolves when it is so; rejects with what `about` says then, after 20 s. */
+export async function until(
+  isSo: () => boolean | Promise<boolean>,
+  about: () => string = () => `not so: ${isSo}`,
+): Promise<void> {
+  for (const start = Date.now(); !(await isSo()); await setTimeout(2)) {
+    if (Date.now() - start > PATIENCE) throw new Error(about());
+  }
+}
 
 export interface Recorder {
   readonly log: Logger;
@@ -20,11 +30,9 @@ export function recordLog(): Recorder {
     lines.push([level, message, ...texts].join(" "));
   };
   const waitFor = async (pattern: RegExp, from = 0): Promise<string> => {
-    for (const start = Date.now();; await setTimeout(5)) {
-      const found = lines.slice(from).find((line) => pattern.test(line));
-      if (found !== undefined) return found;
-      if (Date.now() - start > PATIENCE) throw new Error(`no ${pattern} in:\n${lines.join("\n")}`);
-    }
+    const find = () => lines.slice(from).find((line) => pattern.test(line));
+    await until(() => find() !== undefined, () => `no ${pattern} in:\n${lines.join("\n")}`);
+    return find() ?? "";
   };
   const log = { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
   return { log, lines, waitFor };

@@ -39,7 +39,7 @@ function outputsOf(
   parts: { log: Logger; watch: boolean; again: () => void },
 ): Outputs {
   const { outputs, mode, owner } = settings;
-  const functions = createFunctions(process.env);
+  const functions = createFunctions((name) => process.env[name]);
   return createOutputs({
     ...parts,
     outputs,

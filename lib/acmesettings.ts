@@ -15,8 +15,7 @@ const CHALLENGES = ["http-01", "tls-alpn-01", "dns-01", "dns-persist-01"];
 const ACCOUNT_ACTIONS = ["rollover", "deactivate"];
 
 /** What a key can be; P-256 is what every client takes and costs least. */
-export const KEY_TYPES = ["P256", "P384", "RSA2048", "RSA3072", "RSA4096", "RSA8192"] as const;
-export type KeyType = (typeof KEY_TYPES)[number];
+export type KeyType = "P256" | "P384" | "RSA2048" | "RSA3072" | "RSA4096" | "RSA8192";
 
 /** Durations are in milliseconds; texts are empty where there is nothing to say. */
 export interface AcmeSettings {

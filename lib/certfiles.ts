@@ -1,7 +1,7 @@
 /**
  * Certificates as files for those who serve them: `name.pem` with chain and key (HAProxy), or the
- * chain there and the key in `name.key` (nginx). Written when they differ, atomically, and never
- * readable by more than is asked for. Files of certificates that nobody wants any more stay.
+ * chain there and the key in `name.key` (nginx). Written when they differ, each atomically, and
+ * readable by nobody else than is asked for. Files of certificates that nobody wants any more stay.
  *
  * Needs file.ts, addr.ts, order.ts (faultOf), store.ts, and a file system.
  */
@@ -9,9 +9,8 @@ import { Buffer } from "node:buffer";
 import { createPrivateKey } from "node:crypto";
 import { chmod, chown, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { isDomainName } from "./addr.ts";
-import { writeFileAtomic, type WriteOptions } from "./file.ts";
+import { type PreparedFile, prepareFile, type WriteOptions } from "./file.ts";
 import { errorText, type Logger } from "./log.ts";
 import { faultOf } from "./order.ts";
 import type { CertificateRecord } from "./store.ts";
@@ -21,8 +20,8 @@ export interface CertFilesOptions {
   readonly folder: string;
   readonly layout: "combined" | "splitkeys";
   readonly mode: number;
-  /** What isn't given stays as it is, or is that of whoever writes. */
-  readonly owner: NonNullable<WriteOptions["owner"]>;
+  /** What isn't given is the old file's, or that of whoever writes. */
+  readonly owner?: NonNullable<WriteOptions["owner"]>;
   readonly log: Logger;
 }
 
@@ -43,30 +42,42 @@ export class CertFiles {
     this.#options = options;
   }
 
-  /** Whether a file was written; never rejects: the log says what failed. `name`: of fileName(). */
+  /** Whether files were written; never rejects: the log says what failed. `name`: of fileName(). */
   async deploy(name: string, record: CertificateRecord): Promise<boolean> {
-    const { folder, layout, log } = this.#options;
     const [chain, key] = [record.certificate, record.privateKey].map(endLine) as [string, string];
-    const files = layout === "combined"
-      ? { [`${name}.pem`]: chain + key }
-      : { [`${name}.key`]: key, [`${name}.pem`]: chain }; // if the first fails the other stays
-    let changed = false;
-    for (const [file, text] of Object.entries(files)) {
-      const path = join(folder, file);
-      try {
-        if (await this.#isThere(path, text, record)) continue;
-        checkPair(record);
-        await this.#write(path, text);
-        changed = true;
-        this.#told.delete(path);
-        log.info("certificate deployed", { file: path, until: record.notAfter });
-      } catch (error) {
-        const next = "what is there stays; it is tried again at the next change, or in an hour";
-        this.#tell(path, "certificate not deployed", error as Error, next);
-        break;
+    const files = this.#options.layout === "combined"
+      ? { ".pem": chain + key }
+      : { ".key": key, ".pem": chain };
+    let path = "";
+    const stale: [path: string, text: string][] = [];
+    const ready: PreparedFile[] = [];
+    try {
+      for (const [end, text] of Object.entries(files)) {
+        path = join(this.#options.folder, name + end);
+        if (!(await this.#isThere(path, text, record))) stale.push([path, text]);
       }
+      if (stale.length === 0) return false;
+      checkPair(record);
+      // Both are on the disk before one counts: a chain without its key is of no use.
+      const { mode, owner } = this.#options;
+      const asked = { mode, keep: true, ...owner && { owner } };
+      for (const [to, text] of stale) {
+        path = to;
+        ready.push(await prepareFile(to, text, asked));
+      }
+      for (const [to] of stale) {
+        path = to;
+        await ready.shift()?.commit();
+      }
+    } catch (error) {
+      const next = "what is there stays; it is tried again at the next change, or in an hour";
+      this.#tell(path, "certificate not deployed", error as Error, next);
+      for (const one of ready) await one.discard();
+      return false;
     }
-    return changed;
+    for (const [written] of stale) this.#told.delete(written);
+    this.#options.log.info("certificate deployed", { file: path, until: record.notAfter });
+    return true;
   }
 
   /** A thousand files are looked at whenever a container changes: those that changed are read. */
@@ -90,15 +101,9 @@ export class CertFiles {
 
   /** Before anything new is in the file: where it can't be replaced it is written in place. */
   async #protect(path: string, is: { mode: number; uid: number; gid: number }): Promise<void> {
-    const { mode, owner: { uid = is.uid, gid = is.gid } } = this.#options;
+    const { mode, owner: { uid = is.uid, gid = is.gid } = {} } = this.#options;
     if ((is.mode & 0o7777) !== mode) await chmod(path, mode);
     if (uid !== is.uid || gid !== is.gid) await chown(path, uid, gid);
-  }
-
-  async #write(path: string, text: string): Promise<void> {
-    const { mode, owner } = this.#options;
-    const keep = process.getuid?.() === 0; // others can't give files away
-    await writeFileAtomic(path, text, { mode, owner, keep });
   }
 
   #tell(file: string, message: string, error: Error, next: string): void {

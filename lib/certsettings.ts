@@ -72,10 +72,11 @@ export function certSettings(options: Options): CertSettings | undefined {
   if (layout === "disabled") return undefined;
   const [uid, gid] = [readId(options, "cert-uid"), readId(options, "cert-gid")];
   const owner = { ...uid === undefined ? {} : { uid }, ...gid === undefined ? {} : { gid } };
+  const given = Object.keys(owner).length > 0 ? { owner } : {};
   const folder = options.string("cert-destination");
   const cacheFile = options.string("acme-cache-file");
   return {
-    files: { folder, layout, mode: readMode(options), owner },
+    files: { folder, layout, mode: readMode(options), ...given },
     wildcards: readWildcards(options),
     cacheFile,
     acme: readAcme(options, `${cacheFile}.acme`),

@@ -37,7 +37,7 @@ async function setUp(t: Scope, options: Partial<CertFilesOptions> = {}): Promise
     logged.push(`${message} ${"error" in fields ? fields.error : ""}`.trim());
   };
   const log = { debug: say, info: say, warn: say, error: say };
-  const defaults = { folder, layout: "combined", mode: 0o600, owner: {}, log } as const;
+  const defaults = { folder, layout: "combined", mode: 0o600, log } as const;
   return { folder, logged, files: new CertFiles({ ...defaults, ...options }) };
 }
 

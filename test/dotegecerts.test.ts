@@ -78,7 +78,7 @@ test("nothing is deployed by default, and files are combined with an e-mail addr
 test("settings without further variables are those of Dotege 1.3.2", () => {
   const settings = certSettings(read(EMAIL));
   assert.deepEqual(settings?.files, {
-    ...{ folder: "/data/certs/", layout: "combined", mode: 0o600, owner: {} },
+    ...{ folder: "/data/certs/", layout: "combined", mode: 0o600 },
   });
   assert.deepEqual(settings?.wildcards, []);
   assert.equal(settings?.cacheFile, "/data/config/certs.json");
@@ -150,5 +150,5 @@ for (const [variables, says] of REFUSED) {
 test("empty variables of mode and owner are the defaults", () => {
   const env = { DOTEGE_CERT_MODE: "", DOTEGE_CERT_UID: "", DOTEGE_CERT_GID: "" };
   const { files } = certSettings(read({ ...EMAIL, ...env })) ?? assert.fail();
-  assert.deepEqual([files.mode, files.owner], [0o600, {}]);
+  assert.deepEqual([files.mode, files.owner], [0o600, undefined]);
 });

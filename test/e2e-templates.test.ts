@@ -15,7 +15,7 @@ import type { Container } from "../lib/container.ts";
 import { view } from "../lib/hostnames.ts";
 import { parseRoutes } from "../lib/routes.ts";
 import { compile } from "../lib/template.ts";
-import { FUNCTIONS } from "../lib/templatefunctions.ts";
+import { createFunctions } from "../lib/templatefunctions.ts";
 import { parseUsers, type User } from "../lib/users.ts";
 import { privateKeyPem, selfSigned } from "../lib/x509.ts";
 import { container } from "./containers.ts";
@@ -32,7 +32,7 @@ const HOSTILE = 4_000;
 
 function render(name: Name, containers: readonly Container[], users: readonly User[] = []): string {
   const path = join(root, "templates", `${name}.tpl`);
-  const template = compile(name, readFileSync(path, "utf8"), FUNCTIONS);
+  const template = compile(name, readFileSync(path, "utf8"), createFunctions(() => undefined));
   return template.execute(view(containers, { proxyTag: "", users }).data);
 }
 

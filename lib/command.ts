@@ -77,7 +77,8 @@ export function runProgram(
 
 /**
  * The same for a command line, by `/bin/sh`, with arguments after its last word: `haproxy -c -f`
- * is enough. One that says itself where they go, by `$1`, `$@`, `$*` or `$DOTEGE_FILE`, gets no more.
+ * is enough. One that says itself where they go, by `$1`, `$@`, `$*` or `$DOTEGE_FILE`, gets none
+ * more.
  */
 export function runShell(
   command: string,

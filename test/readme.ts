@@ -1,13 +1,17 @@
 /**
- * The parts of README.md that come from the sources: the options, and which file to read when.
+ * The parts of README.md that come from the sources: options, template functions, and which file
+ * to read when.
  * `npm run readme` writes them.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { DOTEGE_OPTIONS } from "../lib/dotegesettings.ts";
 import { formatMarkdown } from "../lib/options.ts";
 import { CENTAURI_OPTIONS } from "../lib/settings.ts";
+import { FUNCTION_HELP } from "../lib/templatefunctions.ts";
+import { ENTRIES, loadedAtStart } from "./imports.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 
@@ -82,13 +86,23 @@ export function lineCount(source: string): number {
 
 /** The README with its generated parts made anew. */
 export function renderReadme(readme: string, sources: ReadonlyMap<string, string>): string {
-  const parts = { options: formatMarkdown(CENTAURI_OPTIONS), reading: formatReading(sources) };
+  const parts = {
+    options: formatMarkdown(CENTAURI_OPTIONS),
+    functions: formatFunctions(),
+    "dotege-options": formatMarkdown(DOTEGE_OPTIONS),
+    reading: formatReading(sources),
+  };
   return Object.entries(parts).reduce((text, [name, part]) => {
     const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
     const [from, to] = [text.indexOf(start), text.indexOf(end)];
     if (from < 0 || to < from) throw new Error(`README.md has no ${start} … ${end}`);
     return `${text.slice(0, from + start.length)}\n\n${part.trim()}\n\n${text.slice(to)}`;
   }, readme);
+}
+
+function formatFunctions(): string {
+  const rows = FUNCTION_HELP.map(({ name, usage, help }) => `| \`${name} ${usage}\` | ${help} |`);
+  return ["| Function | Gives |", "| --- | --- |", ...rows].join("\n");
 }
 
 function formatReading(sources: ReadonlyMap<string, string>): string {
@@ -100,15 +114,22 @@ function formatReading(sources: ReadonlyMap<string, string>): string {
     [
       `| ${heading} | lines | minutes | |\n| --- | ---: | ---: | --- |`,
       ...names.filter((name) => sources.has(name)).map((name) => {
-        const path = ["centauri", "dotege"].includes(name) ? `${name}.ts` : `lib/${name}.ts`;
+        const path = ENTRIES.includes(name) ? `${name}.ts` : `lib/${name}.ts`;
         return `| [${name}](${path}) | ${size([name])} | ${subject(sources.get(name) ?? "")} |`;
       }),
     ].join("\n")
   );
   const optional = [...sources.keys()].filter(isOptional);
+  const centauri = [...loadedAtStart("centauri", sources)];
+  const dotege = [...loadedAtStart("dotege", sources)].filter((name) => !centauri.includes(name));
+  const started = [...centauri, ...dotege];
+  const later = countedNames(sources).filter((name) => !started.includes(name));
   const sums = [
     "| In all | lines | minutes | |\n| --- | ---: | ---: | --- |",
+    `| any Centauri | ${size(centauri)} | |`,
     `| of these on the path that faces the internet | ${size(CRITICAL)} | ${CRITICAL.join(", ")} |`,
+    `| any Dotege, besides what it shares with that | ${size(dotege)} | |`,
+    `| what either loads when an option asks for it | ${size(later)} | most of it for ACME |`,
     `| everything | ${size(countedNames(sources))} | |`,
     `| besides, in lib/dns, a file for each DNS provider | ${size(optional)} | loaded when named |`,
   ];

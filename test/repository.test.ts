@@ -11,6 +11,7 @@ import {
   readSources,
   renderReadme,
 } from "./readme.ts";
+import { ENTRIES, type Import, importsOf, loadedAtStart, localName } from "./imports.ts";
 import { root } from "./support.ts";
 
 /** Hoisted, for the tables below. */
@@ -44,7 +45,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     authority preflight order issuer stapling renewal autocert commands routesource frontend
     watch outputs notify configpush certfiles certsettings dotegecerts verdictlog dotegesettings
   `),
-  entry: ["centauri", "dotege"],
+  entry: ENTRIES,
 };
 
 /** What a codec can't have: it takes bytes, times and randomness from its caller. */
@@ -57,48 +58,11 @@ const NOT_FOR_CODECS = /^node:(net|tls|https?|http2|dgram|dns|fs|timers|child_pr
 const CENTAURI_LIMIT = 7_000;
 const CRITICAL_LIMIT = 2_500;
 const DOTEGE_LIMIT = 7_000;
-const ON_DEMAND_LIMIT = 4_500;
-
-interface Import {
-  readonly names: string;
-  readonly from: string;
-}
-
-/** Static, dynamic and re-exporting imports of a file; "" where a dynamic one isn't a literal. */
-function importsOf(source: string): Import[] {
-  const code = source.replace(/\/\*[^]*?\*\/|^\s*\/\/.*$/gm, "");
-  const fixed = code.matchAll(/^(?:import|export)\b(?:([^;"=(]*)\bfrom)?\s*"([^"\n]+)";$/gm);
-  const dynamic = code.matchAll(/\bimport\(\s*(?:"([^"\n]+)"\s*\))?/g);
-  return [
-    ...[...fixed].map(([, names = "", from = ""]) => ({ names, from })),
-    ...[...dynamic].map(([, from = ""]) => ({ names: "", from })),
-  ];
-}
-
-/** The file that a relative import means, named as in LAYERS; undefined for any other. */
-function localName(importer: string, from: string): string | undefined {
-  if (!/^\.\.?\/[\w/.-]+\.ts$/.test(from)) return undefined;
-  const folder = importer.startsWith("dns/") ? "/lib/dns/" : "/lib/";
-  const path = new URL(from, `file://${LAYERS.entry?.includes(importer) ? "/" : folder}`).pathname;
-  return path.replace(/^\/(lib\/)?/, "").replace(/\.ts$/, "");
-}
+const ON_DEMAND_LIMIT = 5_000;
 
 /** Only the functions of `node:net` that look at text. */
 function isPure({ names, from }: Import): boolean {
   return from === "node:net" && /^\s*\{\s*(isIP(v4|v6)?[\s,]*)+\}\s*$/.test(names);
-}
-
-/** A file and all that it imports, but for types and for what it loads when it needs it. */
-function loadedAtStart(name: string, files: ReadonlyMap<string, string>): Set<string> {
-  const found = new Set([name]);
-  for (const one of found) {
-    const eager = (files.get(one) ?? "").replace(/\bimport\(|^import type\b/gm, "");
-    for (const { from } of importsOf(eager)) {
-      const local = localName(one, from);
-      if (local !== undefined) found.add(local);
-    }
-  }
-  return found;
 }
 
 /** What is wrong with the layers of these files (name => source), one sentence each. */

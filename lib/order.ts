@@ -66,6 +66,8 @@ type Open = { readonly order: Order; readonly key: KeyObject };
 export class ProofError extends Error {
   readonly proof: Proof;
   readonly offered: readonly string[];
+  /** Of the same name, by other types, in the same attempt. */
+  earlier: readonly ProofError[] = [];
 
   constructor(proof: Proof, { challenges }: Authorization, cause: unknown) {
     super(`${proof.challenge.type} failed`, { cause });
@@ -95,8 +97,12 @@ export class Orders {
       failed.push(...errors);
       for (const error of errors) {
         const left = this.#typesLeft(error.proof, failed);
-        if (!left.some((type) => error.offered.includes(type))) throw error;
         const { identifier: { value: name }, challenge: { type } } = error.proof;
+        if (!left.some((one) => error.offered.includes(one))) {
+          const isSame = (other: ProofError) => other.proof.identifier.value === name;
+          error.earlier = failed.filter((other) => other !== error && isSame(other));
+          throw error;
+        }
         progress("challenge failed", { name, type, error: error.cause as Error });
       }
     }

@@ -260,6 +260,40 @@ test("no order is placed when CAA forbids", async (t) => {
   assert.equal(orderCount(ca), 0);
 });
 
+test("what a CA calls itself is escaped where it is told", async (t) => {
+  const dns = await startChalltestsrv(t);
+  if (dns === undefined) return;
+  await dns.addCaa("a.example.com", { tag: "issue", value: "other.test" });
+  const ca = await startCa(t, { caaIdentities: ["ca.test\x1b[2J\n"] });
+  const [http = 0, https = 0] = await freePorts(2);
+  const ports = { HTTP_PORT: `${http}`, HTTPS_PORT: `${https}`, ACME_RESOLVERS: dns.dnsServer };
+  const env = { ...await variables(t, ca), ...ports };
+  const { code, stdout } = await runCentauri(["--obtain", "a.example.com"], { env });
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /CAA 0 issue "ca\.test\\u001b\[2J\\n"\.\n$/);
+});
+
+test("when the CA fails over CAA, what is seen from here is told", async (t) => {
+  const dns = await startChalltestsrv(t);
+  if (dns === undefined) return;
+  await dns.addCaa("a.example.com", { tag: "issue", value: "other.test" });
+  const { centauri } = await startWith(t, {
+    caaIdentities: [], // it doesn't say what to look for beforehand
+    fail: () => problem("caa", "CAA record for a.example.com prevents issuance", { status: 403 }),
+  }, { env: { ACME_RESOLVERS: dns.dnsServer } });
+  const record = await failed(centauri);
+  assert.equal(record.cause, "caa-forbids");
+  assert.match(String(record.problem), /CAA here, at a\.example\.com: "issue other\.test"/);
+});
+
+test("when each type of challenge fails, all of them are told", async (t) => {
+  const { centauri } = await startWith(t, {
+    fail: (_, type) => problem("connection", `closed for ${type}`, { status: 400 }),
+  }, { env: { ACME_CHALLENGES: "http-01 tls-alpn-01" } });
+  const { problem: said } = await failed(centauri);
+  assert.match(String(said), /closed for tls-alpn-01"; before that ".*closed for http-01/);
+});
+
 for (const draft of [0, 1, 2] as const) {
   test(`a record set once proves a name, as draft 0${draft} of dns-persist-01 has it`, async (t) => {
     const dns = await startChalltestsrv(t);

@@ -6,10 +6,10 @@
  *
  * Needs `issuer.ts`, `acmestate.ts`, `store.ts`, `acme.ts`, `x509.ts`, and timers.
  */
-import { createHash } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { certificateId } from "./acme.ts";
-import { type Failure, namesKey } from "./acmestate.ts";
+import { type Entry, type Failure, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
 import { IssueError, type Issuer, type IssuerOptions } from "./issuer.ts";
 import { type CertificateRecord, ZERO_TIME } from "./store.ts";
@@ -121,7 +121,9 @@ export class Renewal {
 
   #readLife(record: CertificateRecord): Life {
     try {
-      const { notBefore, notAfter, extension } = readCertificate(record.certificate);
+      const { notBefore, notAfter, publicKey, extension } = readCertificate(record.certificate);
+      const key = createPublicKey(record.privateKey).export({ type: "spki", format: "der" });
+      if (!publicKey.equals(key)) throw new Error("its key is another certificate's");
       const mustStaple = extension(OID.tlsFeature) !== undefined;
       return { start: notBefore.getTime(), end: notAfter.getTime(), mustStaple };
     } catch (error) {
@@ -145,8 +147,15 @@ export class Renewal {
   #orderTime({ key, holdUntil }: Item, record: CertificateRecord | undefined): number {
     const { failure, hasty } = this.#options.state.get(key);
     const renew = record === undefined ? 0 : this.#renewalTime(record);
-    const paced = hasty === undefined ? 0 : Date.parse(hasty.at) + pause(hasty.count);
-    return Math.max(renew, paced, holdUntil, this.#allowed(failure));
+    return Math.max(renew, this.#paced(hasty, record), holdUntil, this.#allowed(failure));
+  }
+
+  /** No pace outlasts half of what the latest certificate had left; a clock may have been wrong. */
+  #paced(hasty: Entry["hasty"], record: CertificateRecord | undefined): number {
+    const at = Date.parse(hasty?.at ?? "");
+    if (hasty === undefined || at > Date.now() + HOUR) return 0;
+    const half = record === undefined ? Infinity : (this.#life(record).end - at) / 2;
+    return at + Math.min(pause(hasty.count), Math.max(half, MINUTE));
   }
 
   /** When what has failed may be tried again; a clock may have been wrong when that was written. */

@@ -5,7 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { test } from "node:test";
 import { freePorts, startChalltestsrv } from "./acmepeers.ts";
 import { failed, obtained, orderCount, outcome, routeFor, servedSerial } from "./acmesite.ts";
-import { startWith, type Variables, variables } from "./acmesite.ts";
+import { renewed, startWith, type Variables, variables } from "./acmesite.ts";
 import { startCa } from "./ca.ts";
 import { type Answer, problem, refusal, says } from "./ca/problems.ts";
 import { run, runCentauri, startCentauri } from "./support.ts";
@@ -20,9 +20,7 @@ test("a certificate is renewed in the window that the CA suggests, and replaces 
         ? { start: new Date(start + 3_000), end: new Date(start + 4_000) }
         : { start: new Date(start + 80 * HOUR * 1000), end: new Date(start + 90 * HOUR * 1000) },
   });
-  await obtained(centauri);
-  const lines = centauri.logs.length;
-  await obtained(centauri, { from: lines });
+  await renewed(centauri);
   assert.ok(Date.now() >= start + 3_000, "not before the window");
   const [first, second] = ca.certificates;
   assert.equal(second?.order.replaces, first?.id);
@@ -54,21 +52,18 @@ for (
             payload?.replaces === undefined ? undefined : refusal(answer),
         ),
     });
-    await obtained(centauri);
-    await obtained(centauri, { from: centauri.logs.length });
+    await renewed(centauri);
     assert.equal(ca.certificates.length, 2);
     assert.equal(ca.certificates[1]?.order.replaces, undefined);
   });
 }
 
 test("without ARI a short certificate is renewed at half of its life", async (t) => {
-  const { ca, centauri } = await startWith(t, { renewalInfo: false, lifetime: 12 });
-  await obtained(centauri);
-  const first = Date.now();
-  await obtained(centauri, { from: centauri.logs.length });
+  const { ca, centauri } = await startWith(t, { renewalInfo: false, lifetime: 24 });
+  await renewed(centauri);
   const [certificate] = ca.certificates;
   const half = (certificate!.notAfter.getTime() + certificate!.notBefore.getTime()) / 2;
-  assert.ok(Date.now() >= half - 1_000, `renewed ${Date.now() - first} ms after`);
+  assert.ok(Date.now() >= half - 1_000, "not sooner");
   assert.ok(Date.now() < certificate!.notAfter.getTime(), "before the old one ended");
 });
 
@@ -108,7 +103,7 @@ test("a failure is remembered across restarts: nothing is ordered before its tim
   });
   const record = await failed(centauri);
   assert.match(String(record.problem), /Timeout during connect/, "the CA's own words");
-  const wait = Date.parse(String(record.next)) - Date.now();
+  const wait = Date.parse(String(record.next)) - Date.parse(String(record.time));
   assert.ok(wait > 30_000 && wait < 90_000, `a minute, not ${wait} ms`);
   assert.equal(orderCount(ca), 1);
   for (let i = 0; i < 3; i++) {
@@ -125,7 +120,7 @@ test("Retry-After is honoured, and the next try named", async (t) => {
     prepare: (ca) => ca.on("newOrder", () => refusal(says("tooManyFailures"), until)),
   });
   const { next } = await failed(centauri);
-  assert.ok(Math.abs(Date.parse(String(next)) - until.getTime()) < 5_000, String(next));
+  assert.ok(Math.abs(Date.parse(String(next)) - until.getTime()) < 60_000, String(next));
 });
 
 test("a paused account isn't used again, and the way out is shown", async (t) => {

@@ -92,12 +92,11 @@ export class Issuer {
   ): Promise<CertificateRecord> {
     const { timeout, preflight } = this.#options;
     const signal = timeout === 0 ? outer : AbortSignal.any([outer, AbortSignal.timeout(timeout)]);
-    const record = await authority.use(async (shared) => {
-      const client = shared.withSignal(signal);
+    const record = await authority.use(async (client) => {
       const obstacle = await preflight(names, authority, client, signal);
       if (obstacle !== undefined) throw new IssueError(obstacle, authority.host);
       return this.#orders.place({ names, key: namesKey(names), client, authority, signal, old });
-    });
+    }, signal);
     await this.#save(record, names);
     return record;
   }

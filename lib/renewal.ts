@@ -8,7 +8,7 @@
  */
 import { createHash, createPublicKey } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
-import { certificateId } from "./acme.ts";
+import { certificateId, orAborted } from "./acme.ts";
 import { type Entry, type Failure, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
 import { IssueError, type Issuer, type IssuerOptions } from "./issuer.ts";
@@ -239,13 +239,14 @@ export class Renewal {
     const { authorities, store, log, foresee } = this.#options;
     const [first] = authorities;
     const authority = authorities.find(({ directory }) => directory === record.acmeDirectory);
+    const { signal } = this.#stopped;
     let next = ARI_RETRY;
     let change = {};
     try {
       const asked = authority ?? first;
       if (asked === undefined) throw new TypeError("no CA is configured");
-      await foresee(item.names, asked);
-      const client = await asked.client();
+      await orAborted(foresee(item.names, asked), signal);
+      const client = (await orAborted(asked.client(), signal)).withSignal(signal);
       const info = await client.renewalInfo(certificateId(record.certificate));
       if (info === undefined) next = DAY;
       else {
@@ -258,6 +259,7 @@ export class Renewal {
         }
       }
     } catch (error) {
+      signal.throwIfAborted();
       log.warn("renewal time not known", { subject: record.subject, error: error as Error });
     }
     const ariNextUpdate = new Date(Date.now() + next).toISOString();

@@ -181,6 +181,15 @@ test("an address can be a certificate's subject, for clients that give no name",
   assert.match(shown, /IP Address:2001:DB8:0:0:0:0:0:1\b/);
 });
 
+test("an address is obtained however it is spelled", async (t) => {
+  const ca = await startCa(t);
+  const [http = 0, https = 0] = await freePorts(2);
+  const env = { ...await variables(t, ca), HTTP_PORT: `${http}`, HTTPS_PORT: `${https}` };
+  const { code, stdout } = await runCentauri(["--obtain", "2001:DB8:0::1"], { env });
+  assert.equal(code, 0, stdout);
+  assert.equal(ca.orders[0]?.identifiers[0]?.value, "2001:db8::1");
+});
+
 test("an account that the CA has forgotten is registered again, with its key", async (t) => {
   const { ca, centauri, env } = await startWith(t, {});
   await obtained(centauri);

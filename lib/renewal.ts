@@ -276,8 +276,10 @@ export class Renewal {
       const record = await issuer.obtain(item.names, this.#stopped.signal, old);
       log.info("certificate obtained", { names: item.names, until: record.notAfter });
       onChange(item.names);
-      // What is due again with nine tenths of its life left is ordered at a slower and slower pace.
-      const isHasty = old !== undefined && this.#isYoung(item, old);
+      // What is due again with nine tenths of its life left is ordered at a slower and slower pace,
+      // as is what can't be read, or wasn't kept, once it is there.
+      const isUseless = this.#record(item) === undefined;
+      const isHasty = isUseless || (old !== undefined && this.#isYoung(item, old));
       item.obtainedAt = Date.now();
       const count = isHasty ? (hasty?.count ?? 0) + 1 : 0;
       const change = count === 0 ? undefined : { count, at: new Date().toISOString() };

@@ -1,6 +1,7 @@
 /** When certificates are ordered, by stores and states that a test makes up. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import type { Entry } from "../lib/acmestate.ts";
 import type { Issuer } from "../lib/issuer.ts";
 import { Renewal, type RenewalOptions } from "../lib/renewal.ts";
@@ -44,6 +45,27 @@ async function order(stored: CertificateRecord, entry: Entry = {}) {
   await renewal.close();
   return placed;
 }
+
+test("a certificate that can't be used once it is there isn't ordered again at once", async () => {
+  let [orders, entry] = [0, {} as Entry];
+  const useless = { ...record(0, 90 * DAY), privateKey: "no key" };
+  const options = {
+    ...{ authorities: [], configuration: "", interval: 0, resolver: {} },
+    issuer: { obtain: () => setTimeout(1, (orders++, useless)) },
+    store: { find: () => useless, reload: () => Promise.resolve() },
+    state: {
+      get: () => entry,
+      update: async (_: string, change: Entry) => void (entry = { ...entry, ...change }),
+    },
+    log: { info() {}, warn() {}, error() {}, debug() {} },
+    onChange: () => {},
+  };
+  const renewal = new Renewal(options as unknown as RenewalOptions);
+  renewal.want([[NAME]]);
+  await setTimeout(100); // it would be ordered again and again
+  await renewal.close();
+  assert.deepEqual([orders, entry.hasty?.count], [1, 1]);
+});
 
 const hasty = (ago: number): Entry => ({
   hasty: { count: 3, at: new Date(Date.now() - ago).toISOString() },

@@ -6,7 +6,7 @@
  */
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { AccountStore, StoredAccount } from "./account.ts";
-import { AcmeClient, AcmeError } from "./acme.ts";
+import { AcmeClient, AcmeError, orAborted } from "./acme.ts";
 import type { HttpClient } from "./httpsclient.ts";
 import { type MacAlgorithm, thumbprint } from "./jose.ts";
 
@@ -62,9 +62,13 @@ export class Authority {
     return this.#client;
   }
 
-  /** What the account is asked for; if the CA doesn't know it any more it is registered again. */
-  async use<T>(work: (client: AcmeClient) => Promise<T>): Promise<T> {
-    const client = await this.client();
+  /**
+   * What the account is asked for; if the CA doesn't know it any more it is registered again. The
+   * client that `work` gets ends with the signal, as does the wait for it.
+   */
+  async use<T>(work: (client: AcmeClient) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const withAccount = async () => (await orAborted(this.client(), signal)).withSignal(signal);
+    const client = await withAccount();
     try {
       return await work(client);
     } catch (error) {
@@ -76,7 +80,7 @@ export class Authority {
         client.accountUrl === loaded.registration?.uri;
       if (isSame && error.type !== "accountDoesNotExist") throw error;
       if (isSame) await this.#register(client, loaded);
-      return work(await this.client());
+      return work(await withAccount());
     }
   }
 

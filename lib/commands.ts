@@ -6,8 +6,9 @@
  */
 import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import process from "node:process";
-import { foldWildcards, toDomainName } from "./addr.ts";
+import { canonicalAddress, foldWildcards, spellAddress, toDomainName } from "./addr.ts";
 import { acmeSettings, challengeTypes, commandOf } from "./acmesettings.ts";
 import { type Autocert, createAutocert } from "./autocert.ts";
 import type { ChallengeAnswers } from "./challenges.ts";
@@ -70,12 +71,12 @@ async function obtain(options: Options, parts: CommandParts, autocert: Autocert)
   parts.write("done                 a running Centauri takes it up at SIGHUP");
 }
 
-/** `*.` and A-labels, in lower case. */
-const spelled = (name: string): string =>
-  name.replace(
-    /^(\*\.)?(.*)$/,
-    (_all, star = "", rest = "") => star + (toDomainName(rest) ?? rest),
-  );
+/** `*.` and A-labels, in lower case; addresses as the CA will spell them. */
+function spelled(name: string): string {
+  if (isIP(name) > 0) return spellAddress(canonicalAddress(name));
+  const [, star = "", rest = ""] = /^(\*\.)?(.*)$/.exec(name) ?? [];
+  return star + (toDomainName(rest) ?? rest);
+}
 
 async function changeAccount(
   action: string,

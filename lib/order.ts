@@ -7,6 +7,7 @@
  * `x509.ts`.
  */
 import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject } from "node:crypto";
+import tls from "node:tls";
 import { promisify } from "node:util";
 import {
   type AcmeClient,
@@ -64,6 +65,8 @@ type Open = { readonly order: Order; readonly key: KeyObject };
 export class ProofError extends Error {
   readonly proof: Proof;
   readonly offered: readonly string[];
+  /** Of the same name, by other types, in the same attempt. */
+  earlier: readonly ProofError[] = [];
 
   constructor(proof: Proof, { challenges }: Authorization, cause: unknown) {
     super(`${proof.challenge.type} failed`, { cause });
@@ -93,8 +96,12 @@ export class Orders {
       failed.push(...errors);
       for (const error of errors) {
         const left = this.#typesLeft(error.proof, failed);
-        if (!left.some((type) => error.offered.includes(type))) throw error;
         const { identifier: { value: name }, challenge: { type } } = error.proof;
+        if (!left.some((one) => error.offered.includes(one))) {
+          const isSame = (other: ProofError) => other.proof.identifier.value === name;
+          error.earlier = failed.filter((other) => other !== error && isSame(other));
+          throw error;
+        }
         progress("challenge failed", { name, type, error: error.cause as Error });
       }
     }
@@ -130,7 +137,8 @@ export class Orders {
       this.#options.progress("order taken up again", { url: order.url });
       return { order, key: createPrivateKey(pending.key) };
     } catch (error) {
-      if (error instanceof AcmeError && error.problem.status < 500) return undefined;
+      // It is gone, or nobody's any more; while a CA is busy or down it may still be there.
+      if (error instanceof AcmeError && !isOfMoment(error)) return undefined;
       throw error;
     }
   }
@@ -153,6 +161,9 @@ export class Orders {
   /** Proves every name of an order, all at once; gives those that couldn't be. */
   async #prove(wanted: Wanted, order: Order, failed: readonly ProofError[]): Promise<ProofError[]> {
     const { client, names, key } = wanted;
+    // RFC 8555 7.1.3: one a name, or fewer. All are asked for at once.
+    const count = order.authorizations.length;
+    if (count > names.length) throw new Error(`the CA wants ${count} proofs of ${names.length}`);
     const known = await Promise.all(
       order.authorizations.map((url) => client.getAuthorization(url)),
     );
@@ -198,6 +209,8 @@ export class Orders {
       progress("name proved", { name, type });
     } catch (error) {
       if (signal.aborted) throw signal.reason;
+      // The CA can't be reached, which is no challenge's fault: the order is taken up again.
+      if (told && isOfMoment(error)) throw error;
       // A courtesy to the CA: what will never be tried needn't be kept open.
       if (!told) await client.deactivateAuthorization(authorization.url).catch(() => {});
       throw new ProofError(proof, authorization, error);
@@ -272,6 +285,10 @@ function replacedId(
   }
 }
 
+/** Of the network, or of a CA that is down or busy. */
+const isOfMoment = (error: unknown): boolean =>
+  !(error instanceof AcmeError) || error.problem.status >= 500 || error.problem.status === 429;
+
 const isAgain = (failed: readonly ProofError[], { identifier }: Proof): boolean =>
   failed.some(({ proof }) => proof.identifier.value === identifier.value);
 
@@ -296,6 +313,13 @@ export function faultOf(
   const covered = certificateNames(chain);
   const missing = names.find((name) => !covered.includes(name) && !coversName(covered, name));
   if (missing !== undefined) return `lacks the name ${missing}`;
-  if (notAfter.getTime() > Date.now()) return undefined;
-  return `ended at ${notAfter.toISOString()}, or this machine's clock is wrong`;
+  if (notAfter.getTime() <= Date.now()) {
+    return `ended at ${notAfter.toISOString()}, or this machine's clock is wrong`;
+  }
+  try {
+    tls.createSecureContext({ key: privateKeyPem(key), cert: chain });
+    return undefined;
+  } catch (error) {
+    return `can't be served: ${(error as Error).message}`; // a weak signature in it, for example
+  }
 }

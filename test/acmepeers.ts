@@ -24,8 +24,8 @@ import { selfSigned } from "../lib/x509.ts";
 import { findProgram, needProgram, run, temporaryFolder } from "./support.ts";
 
 const LOCALHOST = "127.0.0.1";
-const START_MS = 20_000;
-const REQUEST_MS = 10_000;
+const START_MS = 60_000;
+const REQUEST_MS = 30_000;
 const TRIES = 5; // somebody else may take a free port before the program has it
 const DAY = 86_400_000;
 

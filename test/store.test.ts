@@ -412,7 +412,7 @@ test("CertificateStore loses nothing when processes are killed while they save",
     const writers = names.map((name) => startWriter(t, path, name, 1e6));
     const start = performance.now();
     while (!writers.some((writer) => writer.saved.length > 10)) {
-      assert.ok(performance.now() - start < 30_000, "a lock of the dead is got again");
+      assert.ok(performance.now() - start < 120_000, "a lock of the dead is got again");
       await setTimeout(5);
       await contentOf(path).catch((error) => assert.equal(error.code, "ENOENT")); // always whole
     }
@@ -425,7 +425,7 @@ test("CertificateStore loses nothing when processes are killed while they save",
   }
   const start = performance.now();
   await (await storeAt(path)).save(make({ subject: "last.example" }));
-  assert.ok(performance.now() - start < 15_000);
+  assert.ok(performance.now() - start < 60_000);
   const kept = new Set(await subjectsOf(path));
   assert.deepEqual(saved.filter((subject) => !kept.has(subject)), []);
   assert.ok(kept.has("last.example") && saved.length > 30);

@@ -14,7 +14,7 @@
 import { Buffer } from "node:buffer";
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import { type AccountStore, checkKey, readAccount, type StoredAccount } from "./account.ts";
-import { JsonMap, type Shape } from "./jsonfile.ts";
+import { JsonMap, readJson, type Shape } from "./jsonfile.ts";
 import { withLock } from "./lock.ts";
 import { type CertificateRecord, CertificateStore, checkRecord, recordShape } from "./store.ts";
 
@@ -33,13 +33,14 @@ export interface DotegeCache {
 export async function openDotegeCache(path: string, now: () => Date): Promise<DotegeCache> {
   const records = recordShape(now, readCertificates, (list) => list.map(formatCertificate));
   const certificates = await JsonMap.open(path, memberShape("certs", records));
-  const accounts = await JsonMap.open(path, memberShape("user", ACCOUNT_SHAPE));
+  const accountShape = () => memberShape("user", ACCOUNT_SHAPE);
+  const accounts = await JsonMap.open(path, accountShape());
   return {
     store: new CertificateStore(certificates),
     account: (directory) => ({
       async load() {
-        await accounts.reload();
-        const account = accounts.get(USER);
+        // From the disk: a CA may not hear of an account whose key couldn't be written.
+        const account = (await readJson(path, MAX_BYTES, accountShape().parse))?.get(USER);
         // Another CA knows nothing of the account; the key will do there too.
         if (account === undefined || isWith(account, directory)) return account;
         return { ...account, registration: undefined };

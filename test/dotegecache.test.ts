@@ -7,7 +7,7 @@ import {
   generateKeyPairSync,
   X509Certificate,
 } from "node:crypto";
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import tls from "node:tls";
@@ -146,6 +146,17 @@ test("an account is saved as Go reads it", async (t) => {
   assert.equal(spki(read), spki(key));
   const loaded = await (await openDotegeCache(path, now)).account(CA).load();
   assert.deepEqual(loaded?.registration, registration);
+});
+
+test("an account that couldn't be saved isn't there", async (t) => {
+  const folder = join(await temporaryFolder(t), "missing");
+  const store = (await openDotegeCache(join(folder, "certs.json"), now)).account(CA);
+  const { privateKey: key } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  await assert.rejects(store.save({ email: "a@example.com", key }));
+  assert.equal(await store.load(), undefined);
+  await mkdir(folder);
+  await store.save({ email: "b@example.com", key });
+  assert.equal((await store.load())?.email, "b@example.com");
 });
 
 test("with another CA the key is the same, and the account isn't", async (t) => {

@@ -302,6 +302,30 @@ test("a certificate is renewed when the CA suggests it, with the file's name as 
   assert.equal(ca.accounts.length, 1);
 });
 
+test("with dns-persist-01 no provider is needed: the log says which record to set", async (t) => {
+  const zone = await startZone(t);
+  if (zone === undefined) return;
+  const ca = await startCa(t, { challenges: ["dns-persist-01"] });
+  const roots = join(zone.folder, "roots.pem");
+  await writeFile(roots, ca.apiRoot);
+  const env = {
+    ...{ ...zone.env, DOTEGE_DNS_PROVIDER: "", DOTEGE_ACME_CHALLENGES: "dns-persist-01" },
+    ...{ DOTEGE_ACME_ENDPOINT: ca.directory, LEGO_CA_CERTIFICATES: roots },
+  };
+  const first = await start(t, env);
+  await first.want([["a.example.com"]]);
+  const { advice } = await first.logged("certificate not obtained");
+  const value = /_validation-persist\.a\.example\.com\. \d+ IN TXT ("[^\n]*")/.exec(`${advice}`)
+    ?.[1];
+  assert.ok(value, `${advice}`);
+  await first.close();
+  await zone.named.update("example.com", `add _validation-persist.a.example.com. 1 TXT ${value}`);
+  const second = await start(t, env);
+  await second.want([["a.example.com"]]);
+  await second.deployments(1);
+  assert.deepEqual(await readdir(zone.certs), ["a.example.com.pem"]);
+});
+
 test("a folder that can't be written is told, and written when it can be", async (t) => {
   const site = await startSite(t);
   if (site === undefined) return;

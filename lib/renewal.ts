@@ -223,7 +223,7 @@ export class Renewal {
     item.stapleFor = record.certificate;
     item.stapleAt = stapled.next;
     if (stapled.record === undefined) return;
-    await store.save(stapled.record);
+    await store.update(stapled.record);
     onChange(item.names);
   }
 
@@ -263,7 +263,7 @@ export class Renewal {
       log.warn("renewal time not known", { subject: record.subject, error: error as Error });
     }
     const ariNextUpdate = new Date(Date.now() + next).toISOString();
-    await store.save({ ...record, ...change, ariNextUpdate });
+    await store.update({ ...record, ...change, ariNextUpdate });
     return this.#record(item) ?? record;
   }
 

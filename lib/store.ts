@@ -4,7 +4,6 @@
  * the Go program takes no part in that lock.
  */
 import { JsonMap, type Shape } from "./jsonfile.ts";
-import { readCertificate } from "./x509.ts";
 
 const MAX_BYTES = 64 * 1024 * 1024; // some 10,000 certificates
 /** A time that isn't set, as Go writes it. */
@@ -56,10 +55,10 @@ const MEMBERS: Readonly<Record<keyof CertificateRecord, Kind>> = {
 
 /** The records of one file. They are held in memory: `find` doesn't wait. */
 export class CertificateStore {
-  readonly #records: JsonMap<CertificateRecord>;
+  readonly #records: JsonMap<Change>;
 
   /** As open(); or of a file in another format, whose map was opened with recordShape(). */
-  constructor(records: JsonMap<CertificateRecord>) {
+  constructor(records: JsonMap<Change>) {
     this.#records = records;
   }
 
@@ -93,6 +92,17 @@ export class CertificateStore {
   async save(record: CertificateRecord): Promise<void> {
     return this.#records.set(keyOf(record), checkRecord(record, "the new record"));
   }
+
+  /** As save(), but only if the record's certificate isn't replaced: somebody may renew it now. */
+  async update(record: CertificateRecord): Promise<void> {
+    const change = checkRecord(record, "the new record");
+    return this.#records.set(keyOf(record), { ...change, isUpdate: true });
+  }
+}
+
+/** `isUpdate`: of a record with this certificate, and of no other; not in the file. */
+export interface Change extends CertificateRecord {
+  readonly isUpdate?: boolean;
 }
 
 /** How records are kept: `parse` throws as Shape's, `format` gets those that haven't expired. */
@@ -100,28 +110,18 @@ export function recordShape(
   now: () => Date,
   parse: (json: unknown) => readonly CertificateRecord[],
   format: (records: readonly CertificateRecord[]) => unknown,
-): Shape<CertificateRecord> {
+): Shape<Change> {
   return {
     maxBytes: MAX_BYTES,
     parse: (json) => new Map(parse(json).map((record) => [keyOf(record), record])),
     format: (records) =>
       format([...records.values()].filter((one) => Date.parse(one.notAfter) > now().getTime())),
-    // Somebody may have renewed what is only being changed here.
-    merge: (old, record) => old && isNewer(old, record) ? old : record,
+    merge(old, { isUpdate = false, ...record }) {
+      if (old === undefined || !isUpdate) return record;
+      if (old.certificate !== record.certificate) return old;
+      return old.isUpdate ? { ...record, isUpdate } : record;
+    },
   };
-}
-
-/** Not by its end: the next certificate may be a shorter one. */
-function isNewer(one: CertificateRecord, other: CertificateRecord): boolean {
-  if (one.certificate === other.certificate) return false;
-  try {
-    const [time, otherTime] = [one, other].map((each) =>
-      readCertificate(each.certificate).notBefore
-    );
-    return time! > otherTime!;
-  } catch {
-    return false;
-  }
 }
 
 /** A record of these names, the subject first, that lacks certificate and key. */

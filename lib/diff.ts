@@ -42,7 +42,9 @@ export function unifiedDiff(
   return parts.join("");
 }
 
-/** What writing a file would change: `old` is undefined if there is none, `text` if nothing is new. */
+/**
+ * What writing a file would change: `old` is undefined if there is none, `text` if nothing is new.
+ */
 export function fileDiff(
   path: string,
   old: string | undefined,

@@ -1,6 +1,6 @@
 /**
- * The executor of Go's text/template: trees and data in, text out. Pure; needs gofmt.ts, govalue.ts,
- * templatebuiltins.ts, templateparse.ts.
+ * The executor of Go's text/template: trees and data in, text out. Pure; needs gofmt.ts,
+ * govalue.ts, templatebuiltins.ts, templateparse.ts.
  *
  * It visits nodes in the order of Go's, noting each (`node`), so that an error is told where Go
  * tells it. Variables are a stack, as Go's are. Of data only what govalue.ts lets through is seen.

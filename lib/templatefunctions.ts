@@ -46,7 +46,9 @@ interface Row extends FunctionHelp {
 /** Looks a variable of the environment up. */
 type Environment = (name: string) => string | undefined;
 
-/** Parameters by letter: `s` string, `i` int, `a` anything; a `*` at the end: any number of those. */
+/**
+ * Parameters by letter: `s` string, `i` int, `a` anything; a `*` at the end: any number of those.
+ */
 function row(
   name: string,
   usage: string,

@@ -186,9 +186,7 @@ function isSame(a: unknown, b: unknown): boolean {
   if (kindOf(b) !== "struct") return false;
   const [fieldsA, fieldsB] = [fieldsOf(a as object), fieldsOf(b as object)];
   return fieldsA.length === fieldsB.length &&
-    fieldsA.every(([name, value], i) =>
-      name === fieldsB[i]![0] && isSame(value, fieldsB[i]![1])
-    );
+    fieldsA.every(([name, value], i) => name === fieldsB[i]![0] && isSame(value, fieldsB[i]![1]));
 }
 
 function isLess(a: unknown, b: unknown): boolean {
@@ -231,7 +229,8 @@ function isBare(rune: string): boolean {
 
 function escapeQuery(text: string): string {
   if (/^[\w.~-]*$/.test(text)) return text;
-  return toBytes(text).toString("latin1").replace(/[^\w.~-]/g, (byte) =>
-    byte === " " ? "+" : `%${UPPER_HEX(byte.charCodeAt(0), 2)}`
+  return toBytes(text).toString("latin1").replace(
+    /[^\w.~-]/g,
+    (byte) => byte === " " ? "+" : `%${UPPER_HEX(byte.charCodeAt(0), 2)}`,
   );
 }

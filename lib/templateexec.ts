@@ -30,8 +30,8 @@ import {
 /** Templates within templates; Go's is 100,000, for which JavaScript's stack is too small. */
 const MAX_DEPTH = 500;
 
-/** Statements and rounds of a `range`: some seconds' worth, so that a wrong number ends. */
-const MAX_STEPS = 20_000_000;
+/** Statements and rounds of a `range`: a second's worth, so that a wrong number ends. */
+const MAX_STEPS = 10_000_000;
 
 /** Something that can't be done, at `node` of the template named `template`. */
 export class ExecutionProblem extends Error {
@@ -77,9 +77,15 @@ export function executeTree(
   const tree = trees.get(name) ?? [];
   const dot = data === null ? undefined : data;
   const s: State = {
-    ...{ trees, functions, out: [], budget: { steps: 0, size: 0 } },
-    ...{ template: name, node: { type: "text", at: 0, text: "" }, depth: 0 },
-    ...{ names: ["$"], values: [dot] },
+    trees,
+    functions,
+    out: [],
+    budget: { steps: 0, size: 0 },
+    template: name,
+    node: { type: "text", at: 0, text: "" },
+    depth: 0,
+    names: ["$"],
+    values: [dot],
   };
   try {
     walk(s, dot, tree);
@@ -159,9 +165,18 @@ function walkTemplate(s: State, dot: unknown, node: Statement & { type: "templat
   if (tree === undefined) fail(s, `template ${JSON.stringify(node.name)} not defined`);
   if (s.depth >= MAX_DEPTH) fail(s, `exceeded maximum template depth (${MAX_DEPTH})`);
   const value = node.pipe === undefined ? undefined : evaluate(s, dot, node.pipe);
+  const { trees, functions, out, budget } = s;
+  const [depth, names, values] = [s.depth + 1, ["$"], [value]];
   const inner: State = {
-    ...s,
-    ...{ template: node.name, depth: s.depth + 1, names: ["$"], values: [value] },
+    trees,
+    functions,
+    out,
+    budget,
+    template: node.name,
+    node,
+    depth,
+    names,
+    values,
   };
   walk(inner, value, tree);
 }
@@ -438,12 +453,15 @@ function callValue(shown: string, value: unknown, args: readonly unknown[]): unk
     const least = isVariadic ? "at least " : "";
     throw new Error(`wrong number of args for ${shown}: got ${args.length} want ${least}${wanted}`);
   }
-  args.forEach((arg, i) => {
+  const values = args.map((arg, i) => {
     const type = parameterAt(callable, i);
-    const problem = kindOf(arg) === "invalid" ? "is nil" : `has type ${typeName(arg)}`;
-    if (!fits(arg, type)) throw new Error(`arg ${i}: value ${problem}; should be ${type}`);
+    const value = type === "int" && arg instanceof Byte ? arg.value : arg;
+    if (fits(value, type)) return value;
+    const isNil = kindOf(arg) === "invalid";
+    const problem = isNil ? "is nil; should be of type" : `has type ${typeName(arg)}; should be`;
+    throw new Error(`arg ${i}: value ${problem} ${type}`);
   });
-  return apply(callable, undefined, args);
+  return apply(callable, undefined, values);
 }
 
 /** How many arguments there must be. A plain function takes as many as its `length` says. */

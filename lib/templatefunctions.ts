@@ -8,7 +8,7 @@
  * one of strings, `keys` are sorted, `groupBy` and `where` take a map's elements too.
  */
 import { MAX_TEXT, sprint1, sprintf } from "./gofmt.ts";
-import { compareStrings, joined, quoteGo, wellFormed } from "./gostring.ts";
+import { bytewise, compareStrings, joined, quoteGo, wellFormed } from "./gostring.ts";
 import {
   AnyMap,
   fieldsOf,
@@ -63,54 +63,139 @@ function row(
 const rows = (env: Environment): readonly Row[] => [
   row("replace", "from to text", "sss", "`text` with each `from` replaced by `to`", replace),
   row("split", "separator text", "ss", "The parts of `text` between separators, a list", split),
-  row("join", "separator list", "sa", "The elements as one text", (sep: string, list: unknown) =>
-    bounded(textsOf(list).join(sep))),
-  row("sortlines", "text", "s", "The lines sorted, by their bytes", (text: string) =>
-    text.split("\n").sort(compareStrings).join("\n")),
+  row(
+    "join",
+    "separator list",
+    "sa",
+    "The elements as one text",
+    (sep: string, list: unknown) => bounded(textsOf(list).join(sep)),
+  ),
+  row(
+    "sortlines",
+    "text",
+    "s",
+    "The lines sorted, by their bytes",
+    (text: string) => text.split("\n").sort(compareStrings).join("\n"),
+  ),
   row("default", "fallback value", "aa*", "`value`, unless it is empty, zero, false or missing", (
     fallback: unknown,
     value: unknown,
   ) => isTrue(value) ? value : fallback),
   row("lower", "text", "s", "In lower case", (text: string) => mapRunes(text, "toLowerCase")),
   row("upper", "text", "s", "In upper case", (text: string) => mapRunes(text, "toUpperCase")),
-  row("trim", "text", "s", "Without white space around it", (text: string) =>
-    text.replace(WHITE, "")),
-  row("trimPrefix", "prefix text", "ss", "`text` without `prefix`", (prefix: string, text: string) =>
-    text.startsWith(prefix) ? text.slice(prefix.length) : text),
-  row("trimSuffix", "suffix text", "ss", "`text` without `suffix`", (suffix: string, text: string) =>
-    text.endsWith(suffix) ? text.slice(0, text.length - suffix.length) : text),
-  row("hasPrefix", "prefix text", "ss", "Whether `text` begins so", (part: string, text: string) =>
-    text.startsWith(part)),
-  row("hasSuffix", "suffix text", "ss", "Whether `text` ends so", (part: string, text: string) =>
-    text.endsWith(part)),
-  row("contains", "part text", "ss", "Whether `part` is in `text`", (part: string, text: string) =>
-    text.includes(part)),
-  row("first", "list", "a", "The first element; nil if there is none", (list: unknown) =>
-    listOf("first", list)[0]),
-  row("last", "list", "a", "The last element; nil if there is none", (list: unknown) =>
-    listOf("last", list).at(-1)),
-  row("sortAlpha", "list", "a", "The elements as text, sorted by their bytes", (list: unknown) =>
-    textsOf(list).sort(compareStrings)),
+  row(
+    "trim",
+    "text",
+    "s",
+    "Without white space around it",
+    (text: string) => text.replace(WHITE, ""),
+  ),
+  row(
+    "trimPrefix",
+    "prefix text",
+    "ss",
+    "`text` without `prefix`",
+    (prefix: string, text: string) => text.startsWith(prefix) ? text.slice(prefix.length) : text,
+  ),
+  row(
+    "trimSuffix",
+    "suffix text",
+    "ss",
+    "`text` without `suffix`",
+    (suffix: string, text: string) =>
+      text.endsWith(suffix) ? text.slice(0, text.length - suffix.length) : text,
+  ),
+  row(
+    "hasPrefix",
+    "prefix text",
+    "ss",
+    "Whether `text` begins so",
+    (part: string, text: string) => text.startsWith(part),
+  ),
+  row(
+    "hasSuffix",
+    "suffix text",
+    "ss",
+    "Whether `text` ends so",
+    (part: string, text: string) => text.endsWith(part),
+  ),
+  row(
+    "contains",
+    "part text",
+    "ss",
+    "Whether `part` is in `text`",
+    (part: string, text: string) => text.includes(part),
+  ),
+  row(
+    "first",
+    "list",
+    "a",
+    "The first element; nil if there is none",
+    (list: unknown) => listOf("first", list)[0],
+  ),
+  row(
+    "last",
+    "list",
+    "a",
+    "The last element; nil if there is none",
+    (list: unknown) => listOf("last", list).at(-1),
+  ),
+  row(
+    "sortAlpha",
+    "list",
+    "a",
+    "The elements as text, sorted by their bytes",
+    (list: unknown) => textsOf(list).sort(compareStrings),
+  ),
   row("uniq", "list", "a", "The list without what it has twice", uniq),
-  row("keys", "map…", "a*", "The keys, sorted", (...maps: unknown[]) =>
-    maps.flatMap((map) => sortedEntries(mapOf("keys", map)).map(([key]) => key))),
-  row("has", "value list", "aa", "Whether `value` is an element", (value: unknown, list: unknown) => {
-    const key = keyOf(value);
-    return listOf("has", list).some((element) => keyOf(element) === key);
-  }),
+  row(
+    "keys",
+    "map…",
+    "a*",
+    "The keys, sorted",
+    (...maps: unknown[]) =>
+      maps.flatMap((map) => sortedEntries(mapOf("keys", map)).map(([key]) => key)),
+  ),
+  row(
+    "has",
+    "value list",
+    "aa",
+    "Whether `value` is an element",
+    (value: unknown, list: unknown) => {
+      const key = keyOf(value);
+      return listOf("has", list).some((element) => keyOf(element) === key);
+    },
+  ),
   row("dict", "key value…", "a*", "A map", dict),
   row("list", "value…", "a*", "A list", (...values: unknown[]) => values),
   row("toJson", "value", "a", "As JSON", toJson),
   row("fromJson", "text", "s", "What the JSON says; nil if it isn't JSON", fromJson),
-  row("env", "name", "s", "A variable of Dotege's environment, or nothing", (name: string) =>
-    env(name) ?? ""),
-  row("quote", "value…", "a*", "In double quotes, escaped", (...values: unknown[]) =>
-    values.filter((value) => kindOf(value) !== "invalid")
-      .map((value) => quoteGo(sprint1(value))).join(" ")),
+  row(
+    "env",
+    "name",
+    "s",
+    "A variable of Dotege's environment, or nothing",
+    (name: string) => env(name) ?? "",
+  ),
+  row(
+    "quote",
+    "value…",
+    "a*",
+    "In double quotes, escaped",
+    (...values: unknown[]) =>
+      values.filter((value) => kindOf(value) !== "invalid")
+        .map((value) => quoteGo(sprint1(value))).join(" "),
+  ),
   row("indent", "spaces text", "is", "Each line with so many spaces before it", indent),
   row("int", "value", "a", "As an integer; 0 if it isn't a number", toInt),
-  row("add", "value…", "a*", "The sum, of integers", (...values: unknown[]) =>
-    narrow(values.reduce<bigint>((sum, value) => sum + BigInt(toInt(value)), 0n))),
+  row(
+    "add",
+    "value…",
+    "a*",
+    "The sum, of integers",
+    (...values: unknown[]) =>
+      narrow(values.reduce<bigint>((sum, value) => sum + BigInt(toInt(value)), 0n)),
+  ),
   row("groupBy", "list path", "as", "A map of lists by what is at `path` in each element", groupBy),
   row("where", "list path value", "asa", "The elements that have `value` at `path`", where),
 ];
@@ -125,14 +210,15 @@ export const FUNCTION_HELP: readonly FunctionHelp[] = rows(() => undefined)
   .map(({ name, usage, help }) => ({ name, usage, help }));
 
 function replace(from: string, to: string, text: string): string {
-  const parts = from === "" ? ["", ...text, ""] : text.split(from);
+  const parts = from === "" ? ["", ...text, ""] : split(from, text);
   checkSize(text.length + (parts.length - 1) * Math.max(to.length - from.length, 0));
   return joined(parts.join(to));
 }
 
 /** An empty separator: into characters. */
 function split(separator: string, text: string): string[] {
-  return separator === "" ? [...text] : text.split(separator);
+  if (separator === "") return [...text];
+  return bytewise([separator, text], (part = "", whole = "") => whole.split(part));
 }
 
 /** Go maps runes one by one: to none of several, and bytes that are none to U+FFFD. */
@@ -221,7 +307,9 @@ function valueAt(value: unknown, path: string): unknown {
       found = found.get(parts.slice(i, end).join("."));
       i = end - 1;
     } else if (Array.isArray(found)) found = /^\d+$/.test(name) ? found[Number(name)] : undefined;
-    else found = kindOf(found) === "struct" ? new Map(fieldsOf(found as object)).get(name) : undefined;
+    else {found = kindOf(found) === "struct"
+        ? new Map(fieldsOf(found as object)).get(name)
+        : undefined;}
   }
   return found;
 }
@@ -230,8 +318,10 @@ function valueAt(value: unknown, path: string): unknown {
 function toJson(value: unknown): string {
   const text = jsonOf(value);
   if (text === undefined) return "";
-  return text.replace(/[<>&\u2028\u2029]/g, (char) =>
-    `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return text.replace(
+    /[<>&\u2028\u2029]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 function jsonOf(value: unknown): string | undefined {
@@ -281,7 +371,9 @@ function fromParsed(json: unknown, depth: number): unknown {
   if (typeof json === "number") return makeFloat(json);
   if (typeof json !== "object" || json === null) return json;
   if (Array.isArray(json)) return json.map((element) => fromParsed(element, depth + 1));
-  const entries = Object.entries(json).map(([key, of]) => [key, fromParsed(of, depth + 1)] as const);
+  const entries = Object.entries(json).map(([key, of]) =>
+    [key, fromParsed(of, depth + 1)] as const
+  );
   return new AnyMap(entries);
 }
 

@@ -5,7 +5,13 @@
  */
 import { quoteGo } from "./gostring.ts";
 import { isKeyword, Lexer, type Token, type TokenType } from "./templatelex.ts";
-import { type Constant, LiteralError, parseNumber, unquote, unquoteRune } from "./templateliteral.ts";
+import {
+  type Constant,
+  LiteralError,
+  parseNumber,
+  unquote,
+  unquoteRune,
+} from "./templateliteral.ts";
 
 /** Of parentheses, control actions and `else if`s within each other; Go's is 10,000. */
 const MAX_NESTING = 1000;
@@ -490,9 +496,7 @@ function showToken({ type, text }: Token): string {
   if (type === "eof") return "EOF";
   if (type === "dot" || type === "nil" || isKeyword(type)) return `<${text}>`;
   const runes = [...text];
-  return runes.length > 10
-    ? `${quoteGo(runes.slice(0, 10).join(""))}...`
-    : quoteGo(text);
+  return runes.length > 10 ? `${quoteGo(runes.slice(0, 10).join(""))}...` : quoteGo(text);
 }
 
 /** A node as text, as errors quote it. */
@@ -503,9 +507,7 @@ export function showNode(node: Node): string {
     case "action":
       return `{{${showNode(node.pipe)}}}`;
     case "template":
-      return `{{template ${quoteGo(node.name)}${
-        node.pipe ? ` ${showNode(node.pipe)}` : ""
-      }}}`;
+      return `{{template ${quoteGo(node.name)}${node.pipe ? ` ${showNode(node.pipe)}` : ""}}}`;
     case "break":
     case "continue":
       return `{{${node.type}}}`;

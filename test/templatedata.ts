@@ -59,8 +59,10 @@ export const FUNCTIONS: Functions = {
       return list.map(sprint1).join(sep);
     },
   ),
-  add1: new Func(["int"], (n: number | bigint) =>
-    typeof n === "bigint" ? BigInt.asIntN(64, n + 1n) : n + 1),
+  add1: new Func(
+    ["int"],
+    (n: number | bigint) => typeof n === "bigint" ? BigInt.asIntN(64, n + 1n) : n + 1,
+  ),
   negate: new Func(["bool"], (value: boolean) => !value),
   same: (value: unknown) => value,
   nothing: () => null,

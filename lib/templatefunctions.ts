@@ -29,7 +29,7 @@ import { parseInt64 } from "./templateliteral.ts";
 const MAX_JSON = 4 * 1024 * 1024;
 const MAX_JSON_DEPTH = 100;
 
-const WHITE = /^\p{White_Space}+|\p{White_Space}+$/gu;
+const WHITE = /\p{White_Space}/u;
 
 /** A row of the README's table. */
 export interface FunctionHelp {
@@ -46,7 +46,7 @@ interface Row extends FunctionHelp {
 /** Looks a variable of the environment up. */
 type Environment = (name: string) => string | undefined;
 
-/** Parameters by letter: `s` string, `i` int, `a` anything; a `*` at the end: any number of those. */
+/** Parameters by letter: `s` string, `i` int, `a` anything; `*` at the end: any number of it. */
 function row(
   name: string,
   usage: string,
@@ -83,13 +83,7 @@ const rows = (env: Environment): readonly Row[] => [
   ) => isTrue(value) ? value : fallback),
   row("lower", "text", "s", "In lower case", (text: string) => mapRunes(text, "toLowerCase")),
   row("upper", "text", "s", "In upper case", (text: string) => mapRunes(text, "toUpperCase")),
-  row(
-    "trim",
-    "text",
-    "s",
-    "Without white space around it",
-    (text: string) => text.replace(WHITE, ""),
-  ),
+  row("trim", "text", "s", "Without white space around it", trim),
   row(
     "trimPrefix",
     "prefix text",
@@ -219,6 +213,13 @@ function replace(from: string, to: string, text: string): string {
 function split(separator: string, text: string): string[] {
   if (separator === "") return [...text];
   return bytewise([separator, text], (part = "", whole = "") => whole.split(part));
+}
+
+function trim(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && WHITE.test(text[start]!)) start++;
+  while (end > start && WHITE.test(text[end - 1]!)) end--;
+  return text.slice(start, end);
 }
 
 /** Go maps runes one by one: to none of several, and bytes that are none to U+FFFD. */

@@ -9,9 +9,12 @@
  *   govalue.ts, gofmt.ts, gofloat.ts    Go's types of JavaScript's values, and how they print
  *
  * Templates are the operator's, data may be hostile: of objects only own members are seen, what is
- * printed has a limit, as have nesting and steps. Not as Go: imaginary numbers are refused, nesting
- * and recursion end sooner, an address always prints as 0xc000000000, and output is UTF-8: bytes
- * that aren't print as U+FFFD.
+ * printed has a limit, as have nesting and steps.
+ *
+ * Not as Go: imaginary numbers are refused, nesting and recursion end sooner, there are no
+ * iterator functions to range over, an address always prints as 0xc000000000, `slice` takes an
+ * index right out of a map or list of mixed types, and output is UTF-8: bytes that aren't print as
+ * U+FFFD.
  */
 import { Buffer } from "node:buffer";
 import { wellFormed } from "./gostring.ts";

@@ -4,8 +4,9 @@
  * last, for pipes; docker-gen's `groupBy` and `where` take it first). Pure; needs gofmt.ts,
  * gostring.ts, govalue.ts, template.ts, templateliteral.ts.
  *
- * Not as there: `split` gives a list (Go Dotege's), lists and text may be any list where those want
- * one of strings, `keys` are sorted, `groupBy` and `where` take a map's elements too.
+ * Not as there: `split` gives a list (as Go Dotege's does), where a list of texts is wanted any list
+ * or value does, a list that is sorted stays as it was, `keys` come sorted, `first` and `last` of
+ * nil are nil, and `groupBy` and `where` take a map's elements, and values that aren't text, too.
  */
 import { MAX_TEXT, sprint1, sprintf } from "./gofmt.ts";
 import { bytewise, compareStrings, joined, quoteGo, wellFormed } from "./gostring.ts";

@@ -17,7 +17,7 @@
  * U+FFFD.
  */
 import { Buffer } from "node:buffer";
-import { wellFormed } from "./gostring.ts";
+import { quoteGo, wellFormed } from "./gostring.ts";
 import { BUILTINS } from "./templatebuiltins.ts";
 import type { Callable } from "./templatecall.ts";
 import { executeTree, ExecutionProblem } from "./templateexec.ts";
@@ -60,7 +60,7 @@ export function compile(name: string, source: string, functions: Functions = {})
       } catch (error) {
         if (!(error instanceof ExecutionProblem)) throw error;
         const { line, column } = positionOf(source, error.node.at);
-        const where = `${name}:${line}:${column}: executing ${JSON.stringify(error.template)}`;
+        const where = `${name}:${line}:${column}: executing ${quoteGo(error.template)}`;
         const message = `template: ${where} at <${showNode(error.node)}>: ${error.message}`;
         throw new TemplateError(message, name, line, column);
       }

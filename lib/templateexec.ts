@@ -1,11 +1,12 @@
 /**
  * The executor of Go's text/template: trees and data in, text out. Pure; needs gofmt.ts,
- * govalue.ts, templatebuiltins.ts, templatecall.ts, templatenode.ts.
+ * gostring.ts, govalue.ts, templatebuiltins.ts, templatecall.ts, templatenode.ts.
  *
  * It visits nodes in the order of Go's, noting each (`node`), so that an error is told where Go
  * tells it. Variables are a stack, as Go's are. Of data only what govalue.ts lets through is seen.
  */
 import { MAX_TEXT, sprint1 } from "./gofmt.ts";
+import { quoteGo } from "./gostring.ts";
 import {
   Byte,
   Func,
@@ -173,7 +174,7 @@ function walkBranch(s: State, dot: unknown, node: Branch): Signal {
 
 function walkTemplate(s: State, dot: unknown, node: Statement & { type: "template" }): void {
   const tree = s.trees.get(node.name);
-  if (tree === undefined) fail(s, `template ${JSON.stringify(node.name)} not defined`);
+  if (tree === undefined) fail(s, `template ${quoteGo(node.name)} not defined`);
   if (s.depth >= MAX_DEPTH) fail(s, `exceeded maximum template depth (${MAX_DEPTH})`);
   const value = node.pipe === undefined ? undefined : evaluate(s, dot, node.pipe);
   const { trees, functions, out, budget } = s;

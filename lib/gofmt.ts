@@ -27,6 +27,14 @@ const BASES: ReadonlyMap<string, number> = new Map([
   ["X", 16],
 ]);
 
+const FLAGS: ReadonlyMap<string, "sharp" | "zero" | "plus" | "minus" | "space"> = new Map([
+  ["#", "sharp"],
+  ["0", "zero"],
+  ["+", "plus"],
+  ["-", "minus"],
+  [" ", "space"],
+]);
+
 /** What stands between `%` and the verb. */
 interface Flags {
   minus: boolean;
@@ -53,8 +61,15 @@ interface Printing {
 }
 
 const plainFlags = (): Flags => ({
-  ...{ minus: false, plus: false, sharp: false, space: false, zero: false },
-  ...{ plusV: false, sharpV: false, width: undefined, precision: undefined },
+  minus: false,
+  plus: false,
+  sharp: false,
+  space: false,
+  zero: false,
+  plusV: false,
+  sharpV: false,
+  width: undefined,
+  precision: undefined,
 });
 
 /** `%v`. */
@@ -75,32 +90,30 @@ export function sprint(args: readonly unknown[]): string {
 }
 
 export function sprintln(args: readonly unknown[]): string {
-  return joined(
-    args.reduce<string>((out, arg, i) => append(out, i > 0 ? " " : "", sprint1(arg)), "") + "\n",
-  );
+  let out = "";
+  args.forEach((arg, i) => out = append(out, i > 0 ? " " : "", sprint1(arg)));
+  return `${joined(out)}\n`;
 }
 
 export function sprintf(format: string, args: readonly unknown[]): string {
-  const p: Printing = {
-    ...{ format, args, at: 0, argument: 0, isReordered: false, isGoodIndex: true },
-  };
+  const p = { format, args, at: 0, argument: 0, isReordered: false, isGoodIndex: true };
   let out = "";
   while (p.at < format.length) {
     const percent = format.indexOf("%", p.at);
     const end = percent < 0 ? format.length : percent;
-    out = append(out, format.slice(p.at, end));
+    out = append(out, "", format.slice(p.at, end));
     p.at = end + 1;
-    if (percent >= 0) out = append(out, directive(p));
+    if (percent >= 0) out = append(out, "", directive(p));
   }
   if (!p.isReordered && p.argument < args.length) {
     const extra = args.slice(p.argument).map((arg) => noteOf(arg, plainFlags()));
-    out = append(out, `%!(EXTRA ${extra.join(", ")})`);
+    out = append(out, "", `%!(EXTRA ${extra.join(", ")})`);
   }
   return joined(out);
 }
 
-function append(out: string, ...parts: readonly string[]): string {
-  const all = out + parts.join("");
+function append(out: string, space: string, part: string): string {
+  const all = out + space + part;
   if (all.length > MAX_TEXT) throw new RangeError(`a text of more than ${MAX_TEXT} characters`);
   return all;
 }
@@ -142,11 +155,10 @@ function directive(p: Printing): string {
 }
 
 function readFlags(p: Printing, flags: Flags): void {
-  const names = { "#": "sharp", "0": "zero", "+": "plus", "-": "minus", " ": "space" } as const;
   for (; p.at < p.format.length; p.at++) {
-    const char = p.format[p.at]!;
-    if (!Object.hasOwn(names, char)) return;
-    flags[names[char as keyof typeof names]] = true;
+    const name = FLAGS.get(p.format[p.at]!);
+    if (name === undefined) return;
+    flags[name] = true;
   }
 }
 
@@ -167,7 +179,7 @@ function verbText(p: Printing, flags: Flags): string {
 /** Digits; undefined for none, and for a number that is too large, which ends the format. */
 function readNumber(p: Printing, end = p.format.length): number | undefined {
   let value: number | undefined;
-  for (; p.at < end && /^\d$/.test(p.format[p.at]!); p.at++) {
+  for (; p.at < end && isDigit(p.format.charCodeAt(p.at)); p.at++) {
     if ((value ?? 0) > MAX_NUMBER) {
       p.at = end;
       return undefined;
@@ -175,6 +187,10 @@ function readNumber(p: Printing, end = p.format.length): number | undefined {
     value = (value ?? 0) * 10 + Number(p.format[p.at]);
   }
   return value;
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
 }
 
 /** `[n]`, if it is there; whether it is a number. */
@@ -290,7 +306,7 @@ function integerText(number: number | bigint, verb: string, base: number, flags:
   if (verb === "O") digits = `0o${digits}`;
   if (verb === "X") digits = digits.toUpperCase();
   const sign = isNegative ? "-" : plus ? "+" : space ? " " : "";
-  return pad(sign + digits, { ...flags, zero: false });
+  return pad(sign + digits, flags, false);
 }
 
 /** `%c`, `%q` and `%U` of a number. */
@@ -303,7 +319,7 @@ function formatRune(number: number | bigint, verb: string, flags: Flags): string
   const hex = BigInt.asUintN(64, BigInt(number)).toString(16).toUpperCase();
   const digits = hex.padStart(Math.max(flags.precision ?? 0, 4), "0");
   const shown = flags.sharp && isValid && isPrintable(rune) ? ` '${rune}'` : "";
-  return pad(`U+${digits}${shown}`, { ...flags, zero: false });
+  return pad(`U+${digits}${shown}`, flags, false);
 }
 
 function formatFloat64(value: unknown, verb: string, flags: Flags): string {
@@ -315,7 +331,7 @@ function formatFloat64(value: unknown, verb: string, flags: Flags): string {
   if (flags.space && !flags.plus && text.startsWith("+")) text = ` ${text.slice(1)}`;
   if (/[IN]/.test(text)) {
     const isBare = text.endsWith("NaN") && !flags.plus && !flags.space;
-    return pad(isBare ? text.slice(1) : text, { ...flags, zero: false });
+    return pad(isBare ? text.slice(1) : text, flags, false);
   }
   if (flags.sharp && form !== "b") text = withPoint(text, form, precision);
   if (!flags.plus && text.startsWith("+")) return pad(text.slice(1), flags);
@@ -384,9 +400,9 @@ function formatAddress(value: unknown, verb: string, flags: Flags): string {
 }
 
 /** To the width, in runes; zeros only on the left. */
-function pad(text: string, flags: Flags): string {
+function pad(text: string, flags: Flags, zero = flags.zero): string {
   const missing = (flags.width ?? 0) - (flags.width === undefined ? 0 : runeCount(text));
   if (missing <= 0) return text;
   if (flags.minus) return text + " ".repeat(missing);
-  return (flags.zero ? "0" : " ").repeat(missing) + text;
+  return (zero ? "0" : " ").repeat(missing) + text;
 }

@@ -48,6 +48,16 @@ export function fromBytes(bytes: Buffer): string {
   return parts.join("");
 }
 
+/** For each of the texts a string of its bytes, and the strings that come of them as text again. */
+export function bytewise(
+  texts: readonly string[],
+  run: (...bytes: string[]) => string[],
+): string[] {
+  if (!texts.some((text) => HAS_STRAY.test(text))) return run(...texts);
+  const bytes = texts.map((text) => toBytes(text).toString("latin1"));
+  return run(...bytes).map((part) => fromBytes(Buffer.from(part, "latin1")));
+}
+
 /** Of a text that may have been put together: bytes that now are a character become it. */
 export function joined(text: string): string {
   return HAS_STRAY.test(text) ? fromBytes(toBytes(text)) : text;
@@ -74,8 +84,15 @@ export function runeCount(text: string): number {
 
 /** By bytes: JavaScript's `<` would put U+10000 before U+E000. Negative, 0 or positive. */
 export function compareStrings(a: string, b: string): number {
-  if (SURROGATE.test(a) || SURROGATE.test(b)) return Buffer.compare(toBytes(a), toBytes(b));
-  return a < b ? -1 : a > b ? 1 : 0;
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const one = a.charCodeAt(i);
+    const other = b.charCodeAt(i);
+    if (one === other) continue;
+    if (one < 0xd800 && other < 0xd800) return one - other;
+    return Buffer.compare(toBytes(a), toBytes(b));
+  }
+  return a.length - b.length;
 }
 
 /** Go's unicode.IsPrint, of one code point. */

@@ -1,30 +1,31 @@
 /**
  * Go's text/template (the package of Go 1.26): a template's text and data in, text out. Pure and
- * synchronous; needs gostring.ts, templatebuiltins.ts, templateexec.ts, templateparse.ts.
+ * synchronous; needs gostring.ts and the template*.ts below.
  *
- *   template.ts           this: the outside
- *   templatelex.ts        text to tokens           templateliteral.ts   strings and numbers
- *   templateparse.ts      tokens to trees          templateexec.ts      trees and data to text
- *   templatebuiltins.ts   and, eq, index, printf…  gofmt.ts, gofloat.ts how values print
- *   govalue.ts            Go's types of JavaScript values                gostring.ts  strings as bytes
+ *   templatelex.ts, templateparse.ts    text to tokens, tokens to trees (templatenode.ts)
+ *   templateexec.ts, templatecall.ts    trees and data to text
+ *   templatebuiltins.ts                 and, eq, index, printf, …
+ *   templateliteral.ts, gostring.ts     Go's literals; its strings, which are bytes
+ *   govalue.ts, gofmt.ts, gofloat.ts    Go's types of JavaScript's values, and how they print
  *
  * Templates are the operator's, data may be hostile: of objects only own members are seen, what is
- * printed has a limit, as have nesting and steps. Not as Go: imaginary numbers are refused, nesting
- * and recursion end sooner, an address always prints as 0xc000000000, and output is UTF-8: bytes
- * that aren't print as U+FFFD.
+ * printed has a limit, as have nesting and steps.
+ *
+ * Not as Go: imaginary numbers are refused, nesting and recursion end sooner, there are no
+ * iterator functions to range over, an address always prints as 0xc000000000, `slice` takes an
+ * index right out of a map or list of mixed types, and output is UTF-8: bytes that aren't print as
+ * U+FFFD.
  */
 import { Buffer } from "node:buffer";
-import { wellFormed } from "./gostring.ts";
-import type { Func } from "./govalue.ts";
+import { quoteGo, wellFormed } from "./gostring.ts";
 import { BUILTINS } from "./templatebuiltins.ts";
+import type { Callable } from "./templatecall.ts";
 import { executeTree, ExecutionProblem } from "./templateexec.ts";
-import { parseTemplate, showNode, type Statement, SyntaxProblem } from "./templateparse.ts";
+import { showNode, type Statement } from "./templatenode.ts";
+import { parseTemplate, SyntaxProblem } from "./templateparse.ts";
 
-/**
- * By name. A Func has typed parameters; a plain function takes anything, exactly as many as its
- * `length` says. What one throws fails the template with its message.
- */
-export type Functions = Readonly<Record<string, Func | ((...args: never[]) => unknown)>>;
+/** By name. What one throws fails the template with its message. */
+export type Functions = Readonly<Record<string, Callable>>;
 
 export interface Template {
   /** Throws TemplateError. `data` is as govalue.ts says. */
@@ -59,7 +60,7 @@ export function compile(name: string, source: string, functions: Functions = {})
       } catch (error) {
         if (!(error instanceof ExecutionProblem)) throw error;
         const { line, column } = positionOf(source, error.node.at);
-        const where = `${name}:${line}:${column}: executing ${JSON.stringify(error.template)}`;
+        const where = `${name}:${line}:${column}: executing ${quoteGo(error.template)}`;
         const message = `template: ${where} at <${showNode(error.node)}>: ${error.message}`;
         throw new TemplateError(message, name, line, column);
       }

@@ -1,7 +1,6 @@
 /**
- * The functions that every template has: Go's text/template builtins but for `and`, `or` and
- * `call`, which the executor does. Pure; needs gofmt.ts, gostring.ts, govalue.ts. They throw Errors
- * in Go's words.
+ * The functions that every template has: Go's text/template builtins, though `and`, `or` and `call`
+ * are the executor's. Pure; needs gofmt.ts, gostring.ts, govalue.ts. Errors are in Go's words.
  */
 import { sprint, sprintf, sprintln } from "./gofmt.ts";
 import { byteLength, compareStrings, fromBytes, isPrintable, toBytes } from "./gostring.ts";

@@ -1,11 +1,12 @@
 /**
  * The executor of Go's text/template: trees and data in, text out. Pure; needs gofmt.ts,
- * govalue.ts, templatebuiltins.ts, templateparse.ts.
+ * gostring.ts, govalue.ts, templatebuiltins.ts, templatecall.ts, templatenode.ts.
  *
  * It visits nodes in the order of Go's, noting each (`node`), so that an error is told where Go
  * tells it. Variables are a stack, as Go's are. Of data only what govalue.ts lets through is seen.
  */
 import { MAX_TEXT, sprint1 } from "./gofmt.ts";
+import { quoteGo } from "./gostring.ts";
 import {
   Byte,
   Func,
@@ -18,6 +19,15 @@ import {
 } from "./govalue.ts";
 import { BUILTINS } from "./templatebuiltins.ts";
 import {
+  apply,
+  bounded,
+  type Callable,
+  callValue,
+  countProblem,
+  fits,
+  parameterAt,
+} from "./templatecall.ts";
+import {
   type Branch,
   type Command,
   type Node,
@@ -25,13 +35,13 @@ import {
   type Pipe,
   showNode,
   type Statement,
-} from "./templateparse.ts";
+} from "./templatenode.ts";
 
 /** Templates within templates; Go's is 100,000, for which JavaScript's stack is too small. */
 const MAX_DEPTH = 500;
 
-/** Statements and rounds of a `range`: some seconds' worth, so that a wrong number ends. */
-const MAX_STEPS = 20_000_000;
+/** Statements and rounds of a `range`: a second's worth, so that a wrong number ends. */
+const MAX_STEPS = 10_000_000;
 
 /** Something that can't be done, at `node` of the template named `template`. */
 export class ExecutionProblem extends Error {
@@ -45,7 +55,6 @@ export class ExecutionProblem extends Error {
 }
 
 type Trees = ReadonlyMap<string, readonly Statement[]>;
-type Callable = Func | ((...args: never[]) => unknown);
 
 interface State {
   readonly trees: Trees;
@@ -64,6 +73,9 @@ interface State {
 /** What stops a list before its end. */
 type Signal = "break" | "continue" | undefined;
 
+/** Whether it is an object's own and enumerable. */
+const isMember = Object.prototype.propertyIsEnumerable;
+
 /** No value came through the pipe: not the same as a value that is nothing. */
 const ABSENT = Symbol("absent");
 
@@ -77,9 +89,15 @@ export function executeTree(
   const tree = trees.get(name) ?? [];
   const dot = data === null ? undefined : data;
   const s: State = {
-    ...{ trees, functions, out: [], budget: { steps: 0, size: 0 } },
-    ...{ template: name, node: { type: "text", at: 0, text: "" }, depth: 0 },
-    ...{ names: ["$"], values: [dot] },
+    trees,
+    functions,
+    out: [],
+    budget: { steps: 0, size: 0 },
+    template: name,
+    node: { type: "text", at: 0, text: "" },
+    depth: 0,
+    names: ["$"],
+    values: [dot],
   };
   try {
     walk(s, dot, tree);
@@ -156,12 +174,21 @@ function walkBranch(s: State, dot: unknown, node: Branch): Signal {
 
 function walkTemplate(s: State, dot: unknown, node: Statement & { type: "template" }): void {
   const tree = s.trees.get(node.name);
-  if (tree === undefined) fail(s, `template ${JSON.stringify(node.name)} not defined`);
+  if (tree === undefined) fail(s, `template ${quoteGo(node.name)} not defined`);
   if (s.depth >= MAX_DEPTH) fail(s, `exceeded maximum template depth (${MAX_DEPTH})`);
   const value = node.pipe === undefined ? undefined : evaluate(s, dot, node.pipe);
+  const { trees, functions, out, budget } = s;
+  const [depth, names, values] = [s.depth + 1, ["$"], [value]];
   const inner: State = {
-    ...s,
-    ...{ template: node.name, depth: s.depth + 1, names: ["$"], values: [value] },
+    trees,
+    functions,
+    out,
+    budget,
+    template: node.name,
+    node,
+    depth,
+    names,
+    values,
   };
   walk(inner, value, tree);
 }
@@ -339,7 +366,7 @@ function evaluateField(
   if (of === null) return fail(s, `nil pointer evaluating interface {}.${name}`);
   const hasArguments = args.length > 1 || final !== ABSENT;
   const kind = kindOf(of);
-  if (kind === "struct" && Object.hasOwn(of, name)) {
+  if (kind === "struct" && isMember.call(of, name)) {
     const member = (of as Record<string, unknown>)[name];
     if (typeof member === "function" || member instanceof Func) {
       return callWith(s, dot, member as Callable, { of, name, node, args, final });
@@ -388,7 +415,8 @@ function callWith(s: State, dot: unknown, callable: Callable, call: Call): unkno
   const { name, final, builtin } = call;
   const operands = call.args.slice(1);
   const given = operands.length + (final === ABSENT ? 0 : 1);
-  checkCount(s, name, callable, operands.length, given);
+  const problem = countProblem(callable, name, operands.length, given);
+  if (problem !== undefined) fail(s, problem);
   if (builtin === "and" || builtin === "or") {
     let value: unknown;
     for (const operand of operands) {
@@ -411,67 +439,6 @@ function callWith(s: State, dot: unknown, callable: Callable, call: Call): unkno
     const message = error instanceof Error ? error.message : String(error);
     return fail(s, `error calling ${name}: ${message}`);
   }
-}
-
-function apply(callable: Callable, of: unknown, args: readonly unknown[]): unknown {
-  const run = callable instanceof Func ? callable.call : callable;
-  return Reflect.apply(run, of, args) ?? null;
-}
-
-/** Texts that grow by being put together stop here. */
-function bounded(value: unknown): unknown {
-  if (typeof value === "string" && value.length > MAX_TEXT) {
-    throw new Error(`a text of more than ${MAX_TEXT} characters`);
-  }
-  return value;
-}
-
-/** `call`: of a function that is a value. */
-function callValue(shown: string, value: unknown, args: readonly unknown[]): unknown {
-  if (kindOf(value) === "invalid") throw new Error("call of nil");
-  if (typeof value !== "function" && !(value instanceof Func)) {
-    throw new Error(`non-function ${shown} of type ${typeName(value)}`);
-  }
-  const callable = value as Callable;
-  const { wanted, isVariadic } = signature(callable);
-  if (isVariadic ? args.length < wanted : args.length !== wanted) {
-    const least = isVariadic ? "at least " : "";
-    throw new Error(`wrong number of args for ${shown}: got ${args.length} want ${least}${wanted}`);
-  }
-  args.forEach((arg, i) => {
-    const type = parameterAt(callable, i);
-    const problem = kindOf(arg) === "invalid" ? "is nil" : `has type ${typeName(arg)}`;
-    if (!fits(arg, type)) throw new Error(`arg ${i}: value ${problem}; should be ${type}`);
-  });
-  return apply(callable, undefined, args);
-}
-
-/** How many arguments there must be. A plain function takes as many as its `length` says. */
-function signature(callable: Callable): { wanted: number; isVariadic: boolean } {
-  if (!(callable instanceof Func)) return { wanted: callable.length, isVariadic: false };
-  const { parameters: { length }, isVariadic } = callable;
-  return { wanted: isVariadic ? length - 1 : length, isVariadic };
-}
-
-function checkCount(
-  s: State,
-  name: string,
-  callable: Callable,
-  operands: number,
-  given: number,
-): void {
-  const { wanted, isVariadic } = signature(callable);
-  if (isVariadic && given < wanted) {
-    fail(s, `wrong number of args for ${name}: want at least ${wanted} got ${operands}`);
-  }
-  if (!isVariadic && given !== wanted) {
-    fail(s, `wrong number of args for ${name}: want ${wanted} got ${given}`);
-  }
-}
-
-function parameterAt(callable: Callable, index: number): Parameter {
-  if (!(callable instanceof Func)) return "interface {}";
-  return callable.parameters[index] ?? callable.parameters.at(-1) ?? "interface {}";
 }
 
 /** `type` undefined: whatever it is. */
@@ -513,11 +480,4 @@ function convert(s: State, value: unknown, type: Parameter | undefined): unknown
   if (type === undefined || fits(value, type)) return value;
   if (value === undefined) fail(s, `invalid value; expected ${type}`);
   return fail(s, `wrong type for value; expected ${type}; got ${typeName(value)}`);
-}
-
-function fits(value: unknown, type: Parameter): boolean {
-  if (type === "interface {}") return true;
-  return type === "[]interface {}"
-    ? value === undefined || Array.isArray(value)
-    : kindOf(value) === type;
 }

@@ -4,11 +4,13 @@
  * last, for pipes; docker-gen's `groupBy` and `where` take it first). Pure; needs gofmt.ts,
  * gostring.ts, govalue.ts, template.ts, templateliteral.ts.
  *
- * Not as there: `split` gives a list (Go Dotege's), lists and text may be any list where those want
- * one of strings, `keys` are sorted, `groupBy` and `where` take a map's elements too.
+ * Not as there: `split` gives a list (as Go Dotege's does), where a list of texts is wanted any
+ * list or value does, a list that is sorted stays as it was, `keys` come sorted, `first` and `last`
+ * of nil are nil, and `groupBy` and `where` take a map's elements, and values that aren't text,
+ * too.
  */
 import { MAX_TEXT, sprint1, sprintf } from "./gofmt.ts";
-import { compareStrings, joined, quoteGo, wellFormed } from "./gostring.ts";
+import { bytewise, compareStrings, joined, quoteGo, wellFormed } from "./gostring.ts";
 import {
   AnyMap,
   fieldsOf,
@@ -29,7 +31,7 @@ import { parseInt64 } from "./templateliteral.ts";
 const MAX_JSON = 4 * 1024 * 1024;
 const MAX_JSON_DEPTH = 100;
 
-const WHITE = /^\p{White_Space}+|\p{White_Space}+$/gu;
+const WHITE = /\p{White_Space}/u;
 
 /** A row of the README's table. */
 export interface FunctionHelp {
@@ -46,9 +48,7 @@ interface Row extends FunctionHelp {
 /** Looks a variable of the environment up. */
 type Environment = (name: string) => string | undefined;
 
-/**
- * Parameters by letter: `s` string, `i` int, `a` anything; a `*` at the end: any number of those.
- */
+/** Parameters by letter: `s` string, `i` int, `a` anything; `*` at the end: any number of it. */
 function row(
   name: string,
   usage: string,
@@ -65,142 +65,56 @@ function row(
 const rows = (env: Environment): readonly Row[] => [
   row("replace", "from to text", "sss", "`text` with each `from` replaced by `to`", replace),
   row("split", "separator text", "ss", "The parts of `text` between separators, a list", split),
+  row("join", "separator list", "sa", "The elements as one text", join),
+  row("sortlines", "text", "s", "The lines sorted, by their bytes", sortLines),
   row(
-    "join",
-    "separator list",
-    "sa",
-    "The elements as one text",
-    (sep: string, list: unknown) => bounded(textsOf(list).join(sep)),
+    "default",
+    "fallback value",
+    "aa*",
+    "`value`, unless it is empty, zero or missing",
+    orDefault,
   ),
-  row(
-    "sortlines",
-    "text",
-    "s",
-    "The lines sorted, by their bytes",
-    (text: string) => text.split("\n").sort(compareStrings).join("\n"),
-  ),
-  row("default", "fallback value", "aa*", "`value`, unless it is empty, zero, false or missing", (
-    fallback: unknown,
-    value: unknown,
-  ) => isTrue(value) ? value : fallback),
-  row("lower", "text", "s", "In lower case", (text: string) => mapRunes(text, "toLowerCase")),
-  row("upper", "text", "s", "In upper case", (text: string) => mapRunes(text, "toUpperCase")),
-  row(
-    "trim",
-    "text",
-    "s",
-    "Without white space around it",
-    (text: string) => text.replace(WHITE, ""),
-  ),
-  row(
-    "trimPrefix",
-    "prefix text",
-    "ss",
-    "`text` without `prefix`",
-    (prefix: string, text: string) => text.startsWith(prefix) ? text.slice(prefix.length) : text,
-  ),
-  row(
-    "trimSuffix",
-    "suffix text",
-    "ss",
-    "`text` without `suffix`",
-    (suffix: string, text: string) =>
-      text.endsWith(suffix) ? text.slice(0, text.length - suffix.length) : text,
-  ),
-  row(
-    "hasPrefix",
-    "prefix text",
-    "ss",
-    "Whether `text` begins so",
-    (part: string, text: string) => text.startsWith(part),
-  ),
-  row(
-    "hasSuffix",
-    "suffix text",
-    "ss",
-    "Whether `text` ends so",
-    (part: string, text: string) => text.endsWith(part),
-  ),
-  row(
-    "contains",
-    "part text",
-    "ss",
-    "Whether `part` is in `text`",
-    (part: string, text: string) => text.includes(part),
-  ),
-  row(
-    "first",
-    "list",
-    "a",
-    "The first element; nil if there is none",
-    (list: unknown) => listOf("first", list)[0],
-  ),
-  row(
-    "last",
-    "list",
-    "a",
-    "The last element; nil if there is none",
-    (list: unknown) => listOf("last", list).at(-1),
-  ),
-  row(
-    "sortAlpha",
-    "list",
-    "a",
-    "The elements as text, sorted by their bytes",
-    (list: unknown) => textsOf(list).sort(compareStrings),
-  ),
+  row("lower", "text", "s", "In lower case", lower),
+  row("upper", "text", "s", "In upper case", upper),
+  row("trim", "text", "s", "Without white space around it", trim),
+  row("trimPrefix", "prefix text", "ss", "`text` without `prefix`", trimPrefix),
+  row("trimSuffix", "suffix text", "ss", "`text` without `suffix`", trimSuffix),
+  row("hasPrefix", "prefix text", "ss", "Whether `text` begins with `prefix`", hasPrefix),
+  row("hasSuffix", "suffix text", "ss", "Whether `text` ends with `suffix`", hasSuffix),
+  row("contains", "part text", "ss", "Whether `part` is in `text`", contains),
+  row("first", "list", "a", "The first element; nil if there is none", first),
+  row("last", "list", "a", "The last element; nil if there is none", last),
+  row("sortAlpha", "list", "a", "The elements as text, sorted by their bytes", sortAlpha),
   row("uniq", "list", "a", "The list without what it has twice", uniq),
-  row(
-    "keys",
-    "map…",
-    "a*",
-    "The keys, sorted",
-    (...maps: unknown[]) =>
-      maps.flatMap((map) => sortedEntries(mapOf("keys", map)).map(([key]) => key)),
-  ),
-  row(
-    "has",
-    "value list",
-    "aa",
-    "Whether `value` is an element",
-    (value: unknown, list: unknown) => {
-      const key = keyOf(value);
-      return listOf("has", list).some((element) => keyOf(element) === key);
-    },
-  ),
+  row("keys", "map…", "a*", "The keys, sorted", keys),
+  row("has", "value list", "aa", "Whether `value` is an element", has),
   row("dict", "key value…", "a*", "A map", dict),
   row("list", "value…", "a*", "A list", (...values: unknown[]) => values),
   row("toJson", "value", "a", "As JSON", toJson),
   row("fromJson", "text", "s", "What the JSON says; nil if it isn't JSON", fromJson),
-  row(
-    "env",
-    "name",
-    "s",
-    "A variable of Dotege's environment, or nothing",
-    (name: string) => env(name) ?? "",
-  ),
-  row(
-    "quote",
-    "value…",
-    "a*",
-    "In double quotes, escaped",
-    (...values: unknown[]) =>
-      values.filter((value) => kindOf(value) !== "invalid")
-        .map((value) => quoteGo(sprint1(value))).join(" "),
-  ),
+  row("env", "name", "s", "A variable of Dotege's environment", (name: string) => env(name) ?? ""),
+  row("quote", "value…", "a*", "In double quotes, escaped", quote),
   row("indent", "spaces text", "is", "Each line with so many spaces before it", indent),
   row("int", "value", "a", "As an integer; 0 if it isn't a number", toInt),
-  row(
-    "add",
-    "value…",
-    "a*",
-    "The sum, of integers",
-    (...values: unknown[]) =>
-      narrow(values.reduce<bigint>((sum, value) => sum + BigInt(toInt(value)), 0n)),
-  ),
-  row("groupBy", "list path", "as", "A map of lists by what is at `path` in each element", groupBy),
+  row("add", "value…", "a*", "The sum, of integers", add),
+  row("groupBy", "list path", "as", "Lists of elements by what is at `path` in each", groupBy),
   row("where", "list path value", "asa", "The elements that have `value` at `path`", where),
 ];
+
+const sortLines = (text: string) => text.split("\n").sort(compareStrings).join("\n");
+const orDefault = (fallback: unknown, value: unknown) => isTrue(value) ? value : fallback;
+const lower = (text: string) => mapRunes(text, "toLowerCase");
+const upper = (text: string) => mapRunes(text, "toUpperCase");
+const hasPrefix = (prefix: string, text: string) => text.startsWith(prefix);
+const hasSuffix = (suffix: string, text: string) => text.endsWith(suffix);
+const contains = (part: string, text: string) => text.includes(part);
+const trimPrefix = (prefix: string, text: string) =>
+  text.startsWith(prefix) ? text.slice(prefix.length) : text;
+const trimSuffix = (suffix: string, text: string) =>
+  text.endsWith(suffix) ? text.slice(0, text.length - suffix.length) : text;
+const first = (list: unknown) => listOf("first", list)[0];
+const last = (list: unknown) => listOf("last", list).at(-1);
+const sortAlpha = (list: unknown) => textsOf(list).sort(compareStrings);
 
 /** For compile(). `env` is asked when a template calls `env`. */
 export function createFunctions(env: Environment): Functions {
@@ -212,14 +126,28 @@ export const FUNCTION_HELP: readonly FunctionHelp[] = rows(() => undefined)
   .map(({ name, usage, help }) => ({ name, usage, help }));
 
 function replace(from: string, to: string, text: string): string {
-  const parts = from === "" ? ["", ...text, ""] : text.split(from);
+  const parts = from === "" ? ["", ...text, ""] : split(from, text);
   checkSize(text.length + (parts.length - 1) * Math.max(to.length - from.length, 0));
   return joined(parts.join(to));
 }
 
+function join(separator: string, list: unknown): string {
+  const text = textsOf(list).join(separator);
+  checkSize(text.length);
+  return joined(text);
+}
+
 /** An empty separator: into characters. */
 function split(separator: string, text: string): string[] {
-  return separator === "" ? [...text] : text.split(separator);
+  if (separator === "") return [...text];
+  return bytewise([separator, text], (part = "", whole = "") => whole.split(part));
+}
+
+function trim(text: string): string {
+  let [start, end] = [0, text.length];
+  while (start < end && WHITE.test(text[start]!)) start++;
+  while (end > start && WHITE.test(text[end - 1]!)) end--;
+  return text.slice(start, end);
 }
 
 /** Go maps runes one by one: to none of several, and bytes that are none to U+FFFD. */
@@ -240,12 +168,26 @@ function uniq(value: unknown): unknown[] {
   return [...seen.values()];
 }
 
+function keys(...maps: unknown[]): unknown[] {
+  return maps.flatMap((map) => sortedEntries(mapOf("keys", map)).map(([key]) => key));
+}
+
+function has(value: unknown, list: unknown): boolean {
+  const key = keyOf(value);
+  return listOf("has", list).some((element) => keyOf(element) === key);
+}
+
 function dict(...pairs: unknown[]): AnyMap {
   const map = new AnyMap();
   for (let i = 0; i < pairs.length; i += 2) {
     map.set(sprint1(pairs[i]), i + 1 < pairs.length ? pairs[i + 1] ?? null : "");
   }
   return map;
+}
+
+function quote(...values: unknown[]): string {
+  const present = values.filter((value) => kindOf(value) !== "invalid");
+  return present.map((value) => quoteGo(sprint1(value))).join(" ");
 }
 
 function indent(spaces: number, text: string): string {
@@ -271,6 +213,10 @@ function toInt(value: unknown): number | bigint {
     default:
       return value === true ? 1 : 0;
   }
+}
+
+function add(...values: unknown[]): number | bigint {
+  return narrow(values.reduce<bigint>((sum, value) => sum + BigInt(toInt(value)), 0n));
 }
 
 function narrow(value: bigint): number | bigint {
@@ -404,11 +350,6 @@ function textsOf(value: unknown): string[] {
   if (kindOf(value) === "invalid") return [];
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
   return list.filter((element) => kindOf(element) !== "invalid").map(sprint1);
-}
-
-function bounded(text: string): string {
-  checkSize(text.length);
-  return joined(text);
 }
 
 function checkSize(length: number): void {

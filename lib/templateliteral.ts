@@ -19,11 +19,13 @@ const CONTROLS: Readonly<Record<string, string>> = {
   ...{ a: "\x07", b: "\b", f: "\f", n: "\n", r: "\r", t: "\t", v: "\v" },
 };
 
-const INTEGER = /^([+-]?)(0[xX](?:_?[\da-fA-F])+|0[oO](?:_?[0-7])+|0[bB](?:_?[01])+|[\d_]+)$/;
-const DECIMAL =
-  /^[+-]?(?:\d(?:_?\d)*(?:\.(?:\d(?:_?\d)*)?)?|\.\d(?:_?\d)*)(?:[eE][+-]?\d(?:_?\d)*)?$/;
-const HEX_FLOAT =
-  /^([+-]?)0[xX]((?:_?[\da-fA-F])*)(?:\.((?:[\da-fA-F](?:_?[\da-fA-F])*)?))?[pP]([+-]?\d(?:_?\d)*)$/;
+const INTEGER = /^([+-]?)(0[xX][\da-fA-F]+|0[oO][0-7]+|0[bB][01]+|\d+)$/;
+const DECIMAL = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/;
+const HEX_FLOAT = /^([+-]?)0[xX]([\da-fA-F]*)\.?([\da-fA-F]*)[pP]([+-]?\d+)$/;
+
+/** An underscore that doesn't stand between digits, or a prefix and a digit. */
+const MISPLACED = /_(?!\d)|(?<![\dbBoO])_/;
+const MISPLACED_HEX = /_(?![\da-fA-F])|(?<![\da-fA-FxX])_/;
 
 /** A literal that isn't one, in strconv's or text/template's words. */
 export class LiteralError extends Error {}
@@ -109,32 +111,30 @@ export function parseInt64(text: string): number | bigint | undefined {
 
 /** Of a literal of any base; undefined if it isn't an integer's. */
 function parseInteger(text: string): bigint | undefined {
-  const [, sign, digits] = INTEGER.exec(text) ?? [];
-  if (digits === undefined) return undefined;
-  let plain = digits;
-  if (/^[\d_]+$/.test(digits)) {
-    if (!/^\d(_?\d)*$/.test(digits)) return undefined;
-    if (/^0_?\d/.test(digits)) plain = `0o${digits.slice(1)}`; // a leading zero means octal
-    if (plain !== digits && /[89]/.test(plain)) return undefined;
-  }
-  const value = BigInt(plain.replaceAll("_", ""));
-  return sign === "-" ? -value : value;
+  const [, sign, digits = ""] = INTEGER.exec(withoutUnderscores(text)) ?? [];
+  // A leading zero means octal.
+  const literal = /^0\d/.test(digits) ? `0o${digits}` : digits;
+  if (literal === "" || /^0o.*[89]/.test(literal)) return undefined;
+  return BigInt(literal) * (sign === "-" ? -1n : 1n);
 }
 
+/** Undefined if it isn't a number's literal, or too large. */
 function parseFloat64(text: string): number | undefined {
-  const [, sign, whole = "", fraction = "", power] = HEX_FLOAT.exec(text) ?? [];
+  const plain = withoutUnderscores(text);
+  const [, sign, whole = "", fraction = "", power] = HEX_FLOAT.exec(plain) ?? [];
   let value: number;
-  if (power !== undefined) {
-    const digits = (whole + fraction).replaceAll("_", "");
-    if (digits === "") return undefined;
-    const exponent = Number(power.replaceAll("_", "")) - 4 * fraction.replaceAll("_", "").length;
-    value = Number(BigInt(`0x${digits}`)) * 2 ** exponent * (sign === "-" ? -1 : 1);
-  } else {
-    // An integer beyond 64 bits in another base is no float.
-    if (!DECIMAL.test(text)) return undefined;
-    value = Number(text.replaceAll("_", ""));
-  }
+  if (power !== undefined && whole + fraction !== "") {
+    const mantissa = Number(BigInt(`0x${whole}${fraction}`)) * (sign === "-" ? -1 : 1);
+    value = mantissa * 2 ** (Number(power) - 4 * fraction.length);
+  } else if (DECIMAL.test(plain)) value = Number(plain);
+  else return undefined;
   return Number.isFinite(value) ? value : undefined;
+}
+
+/** Where one is misplaced, nothing. */
+function withoutUnderscores(text: string): string {
+  const isHex = /^[+-]?0[xX]/.test(text);
+  return (isHex ? MISPLACED_HEX : MISPLACED).test(text) ? "" : text.replaceAll("_", "");
 }
 
 function narrow(value: bigint): number | bigint {

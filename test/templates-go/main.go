@@ -4,7 +4,8 @@
 //	go run . < ../vectors/template.ndjson > new    rewrites the vectors' results
 //
 // A row is a line of JSON: name, template, data; added are output, or error with phase, message and
-// where Go says so line and column. ../templatedata.ts says how data are described.
+// where Go says so line and column. ../templatedata.ts says how data are described. A line with
+// define and data names data for later rows.
 package main
 
 import (
@@ -24,8 +25,9 @@ import (
 )
 
 type row struct {
-	Name     string          `json:"name"`
-	Template string          `json:"template"`
+	Define   string          `json:"define,omitempty"`
+	Name     string          `json:"name,omitempty"`
+	Template *string         `json:"template,omitempty"`
 	Data     json.RawMessage `json:"data"`
 	Output   *string         `json:"output,omitempty"`
 	Error    *failure        `json:"error,omitempty"`
@@ -91,6 +93,9 @@ var functions = template.FuncMap{
 	"fail":    func() (string, error) { return "", errors.New("no luck") },
 }
 
+// named are data that rows share.
+var named = map[string]json.RawMessage{}
+
 var (
 	parseError = regexp.MustCompile(`^template: t:(\d+): `)
 	execError  = regexp.MustCompile(`^template: t:(\d+):(\d+): `)
@@ -107,6 +112,11 @@ func main() {
 		var r row
 		if err := json.Unmarshal(in.Bytes(), &r); err != nil {
 			panic(fmt.Sprintf("%s: %v", in.Text(), err))
+		}
+		if r.Define != "" {
+			named[r.Define] = r.Data
+			encoder.Encode(r)
+			continue
 		}
 		r.Output, r.Error = nil, nil
 		done, slow := make(chan row, 1), r
@@ -132,7 +142,7 @@ func answer(r *row) {
 			r.Error = &failure{Phase: "panic", Message: fmt.Sprint(p)}
 		}
 	}()
-	t, err := template.New("t").Funcs(functions).Parse(r.Template)
+	t, err := template.New("t").Funcs(functions).Parse(*r.Template)
 	if err != nil {
 		r.Error = place("parse", parseError, err)
 		return
@@ -200,9 +210,12 @@ func build(d *json.Decoder) any {
 }
 
 func object(kind string, d *json.Decoder) any {
-	if kind == "func" {
+	if kind == "func" || kind == "named" {
 		name, _ := d.Token()
-		return values[name.(string)]
+		if kind == "func" {
+			return values[name.(string)]
+		}
+		return build(json.NewDecoder(bytes.NewReader(named[name.(string)])))
 	}
 	names, list := []string{}, []any{}
 	d.Token()

@@ -46,7 +46,8 @@ export function watchPath(options: WatchOptions, changed: () => void): () => voi
   try {
     watcher = watchFolder(dirname(path), (_event, name) => {
       if (name === null || name === basename(path) || name.startsWith("..")) touch();
-    }).on("error", failed).unref();
+    }).on("error", failed);
+    watcher.unref(); // whose result Deno 2.9 forgets
   } catch (error) {
     failed(error); // what Deno emits, Node throws
   }

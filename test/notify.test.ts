@@ -156,6 +156,18 @@ test("a container that isn't there yet is told when it is", async (t) => {
   assert.deepEqual(calls, ["kill proxy HUP"]);
 });
 
+test("those left who are gone needn't be told", async (t) => {
+  const { notifier, calls, refusals, running, waitFor } = setUp(t, {
+    signalled: parseTargets("label=x"),
+  });
+  running.push(container("a", { x: "" }), container("b", { x: "" }));
+  refusals.set("b", "is not running");
+  assert.equal(await notifier.tell(["/file"]), false);
+  running.pop();
+  await waitFor(/^info told at last containers with label x a$/);
+  assert.equal(calls[0], "kill a HUP");
+});
+
 test("a newer change ends the wait, and is told to all again", async (t) => {
   const pauses: number[] = [];
   const { notifier, calls, refusals, running, lines } = setUp(t, {
@@ -196,6 +208,25 @@ test("changes during a try are told once after it, and who hangs holds up no oth
   opened[1]?.();
   assert.deepEqual(await Promise.all(results), [true, true, true]);
   assert.deepEqual(calls, ["a", "b", "b", "a"]);
+});
+
+test("a change during a try that fails is told right after it", async (t) => {
+  const refuse: ((error: Error) => void)[] = [];
+  const { notifier, running } = setUp(t, {
+    signalled: parseTargets("a"),
+    docker: {
+      kill: () => new Promise((_, reject) => refuse.push(reject)),
+      restart: () => Promise.reject(),
+    },
+    pause: () => 60_000,
+  });
+  running.push(container("a"));
+  const results = ["/1", "/2"].map((path) => notifier.tell([path]));
+  for (const count of [1, 2]) {
+    await until(() => refuse.length === count);
+    refuse[count - 1]?.(new Error("no"));
+  }
+  assert.deepEqual(await Promise.all(results), [false, false]);
 });
 
 test("a process is told by its pid file, as soon as there is one", async (t) => {

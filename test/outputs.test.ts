@@ -274,22 +274,26 @@ test("a destination that is no file is an error", async (t) => {
 });
 
 test("edits to a template are picked up, and only edits", async (t) => {
-  const { outputs, folder, read, again } = await setUp(t, ["a"], { watch: true });
-  const path = join(folder, "a.tpl");
+  const { outputs, folder, read, again } = await setUp(t, ["a", "b"], { watch: true });
+  const [a, b] = [join(folder, "a.tpl"), join(folder, "b.tpl")];
   await outputs.render(1);
-  await writeFile(path, "PARSE");
+  await writeFile(a, "PARSE");
   await again(1);
   assert.equal((await outputs.render(2)).ok, false);
   assert.equal(await read("out/a.cfg"), "a 1\n");
-  await writeFile(path, "edited $\n");
+  await writeFile(a, "edited $\n");
   await again(2);
   await outputs.render(1);
   assert.equal(await read("out/a.cfg"), "edited 1\n");
-  await writeFile(path, ""); // an editor is about to write it
-  await rm(path);
-  await writeFile(`${path}~`, "replaced $\n");
-  await rename(`${path}~`, path);
+  await writeFile(a, ""); // an editor is about to write it
+  await writeFile(b, "later $\n");
   await again(3);
+  await outputs.render(2);
+  assert.equal(await read("out/a.cfg"), "edited 2\n");
+  assert.equal(await read("out/b.cfg"), "later 2\n");
+  await writeFile(`${a}~`, "replaced $\n");
+  await rename(`${a}~`, a);
+  await again(4);
   await outputs.render(1);
   assert.equal(await read("out/a.cfg"), "replaced 1\n");
 });
@@ -336,8 +340,10 @@ test("close() ends a check that is running, and nothing is written or logged", a
   });
   const rendering = outputs.render(1);
   await until(() => read("out/started").then(() => true, () => false));
+  const start = performance.now();
   outputs.close();
   assert.equal((await rendering).ok, false);
+  assert.ok(performance.now() - start < 20_000); // and not at the deadline
   assert.deepEqual(await readdir(join(folder, "out")), ["started"]);
   assert.deepEqual(lines, []);
 });

@@ -413,7 +413,8 @@ function refusal(status: number, body: Buffer): DockerError {
 }
 
 function explain({ method = "GET", path }: Call, error: unknown): Error {
-  const what = `Docker, ${method} ${path.replace(/\?.*/s, "")}`;
+  const shown = path.replace(/\?.*/s, "").replace(/([0-9a-f]{12})[0-9a-f]{52}/, "$1");
+  const what = `Docker, ${method} ${shown}`;
   if (!(error instanceof DockerError)) {
     return new DockerError(`${what}: ${inWords(error)}`, { cause: error });
   }

@@ -119,25 +119,19 @@ export class FakeEngine implements TestEngine {
 
   /** As dockerd: it stops listening, then stops its containers and tells so, then is gone. */
   async shutDown(): Promise<void> {
-    const closed = this.stopListening();
+    await this.stopListening();
     for (const { name, status } of [...this.containers.values()]) {
       if (status === "running") await this.stop(name);
     }
     await new Promise((resolve) => setTimeout(resolve, 50)); // it takes its time
     this.dropConnections();
-    await closed;
   }
 
+  /** The connections that there are stay. */
   async stopListening(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
+    this.#server?.close();
     this.#server = undefined;
-    await Promise.all([
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      }),
-      rm(this.#path, { force: true }),
-    ]);
+    await rm(this.#path, { force: true });
   }
 
   dropConnections(): void {
@@ -416,9 +410,8 @@ export async function startFakeEngine(t: Scope, options: FakeOptions = {}): Prom
   const folder = await temporaryFolder(t);
   const engine = new FakeEngine(options);
   t.after(async () => {
-    const closed = engine.stopListening();
     engine.dropConnections();
-    await closed;
+    await engine.stopListening();
   });
   await engine.open(folder);
   return engine;

@@ -119,13 +119,36 @@ test("what happens between the subscription and the list is seen", async (t) => 
   await watching(t, engine.env).until(["late running"]);
 });
 
-test("what happens before the subscription counts, though the stream has begun, is seen", async (t) => {
+test("what happens after the list, while the stream has begun but tells nothing yet, is seen", async (t) => {
   const engine = await startFakeEngine(t);
-  engine.intercept = ({ path }) => {
-    if (path === "/events") void engine.run("early");
-    return false;
+  const { id } = engine.add("web");
+  let subscribe = (): void => {};
+  engine.beforeSubscribing = () => new Promise((resolve) => subscribe = resolve);
+  engine.intercept = ({ path }, socket) => {
+    if (path !== `/containers/${id}/json`) return false;
+    engine.intercept = () => false;
+    send(socket, 200, engine.inspect(engine.containers.get(id)!));
+    void engine.rename("web", "bew").then(() => subscribe());
+    return true;
   };
-  await watching(t, engine.env).until(["early running"]);
+  await watching(t, engine.env).until(["bew running"]);
+});
+
+test("a change while a container is looked at leads to another look", async (t) => {
+  const engine = await startFakeEngine(t);
+  const { id } = engine.add("web");
+  const watched = watching(t, engine.env);
+  await watched.until(["web running"]);
+  engine.intercept = ({ path }, socket) => {
+    if (path !== `/containers/${id}/json`) return false;
+    engine.intercept = () => false;
+    const before = engine.inspect(engine.containers.get(id)!);
+    void engine.rename("two", "three");
+    setTimeout(() => send(socket, 200, before), 50); // the event is quicker
+    return true;
+  };
+  await engine.rename("web", "two");
+  await watched.until(["three running"]);
 });
 
 /** Lets one container be read as badly as it's told. */

@@ -119,7 +119,7 @@ test("what happens between the subscription and the list is seen", async (t) => 
   await watching(t, engine.env).until(["late running"]);
 });
 
-test("what happens after the list, while the stream has begun but tells nothing yet, is seen", async (t) => {
+test("what happens after the list, but before the stream tells, is seen", async (t) => {
   const engine = await startFakeEngine(t);
   const { id } = engine.add("web");
   let subscribe = (): void => {};
@@ -285,7 +285,7 @@ test("nothing is told after close(), and nothing goes on", async (t) => {
   }
 });
 
-test("an engine whose containers stop while it takes no connections loses none of them", async (t) => {
+test("containers that stop while the engine takes no connections stay", async (t) => {
   const engine = await startFakeEngine(t);
   engine.add("web");
   const watched = watching(t, engine.env);
@@ -310,7 +310,7 @@ const container = (name: string, changes: Partial<Container> = {}): Container =>
   ...changes,
 });
 
-test("reduce() gives the same state when nothing changes, and changes none that it was given", () => {
+test("reduce() gives the same state when nothing changes, else a new one", () => {
   const state = new Map(["a", "b"].map((name) => [name, container(name)]));
   const same = [[], [["a", container("a")]], [["c", undefined]]] as const;
   for (const changes of same) assert.equal(reduce(state, new Map(changes)), state);

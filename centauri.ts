@@ -10,8 +10,9 @@ import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
 import { Frontend, type FrontendOptions } from "./lib/frontend.ts";
-import { createLogger, type Level, type Logger, quote } from "./lib/log.ts";
-import { formatHelp, OptionError, type Options, parseOptions } from "./lib/options.ts";
+import { type Logger, quote } from "./lib/log.ts";
+import { OptionError, type Options } from "./lib/options.ts";
+import { signalled, startProgram } from "./lib/program.ts";
 import { Proxy } from "./lib/proxy.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
@@ -200,56 +201,18 @@ function upstreamNames(route: RouteTable["routes"][number]): string[] {
   return [...route.upstreams, ...route.errors.map((error) => error.upstream)].map((to) => to.name);
 }
 
-/** The first signal to stop; a second one doesn't wait. */
-function signalled(): Promise<string> {
-  return new Promise((done) => {
-    let stopping = false;
-    for (const signal of ["SIGINT", "SIGTERM"] as const) {
-      // One listener that tells first from second: Deno 2.9 also calls those added during a signal.
-      process.on(signal, () => {
-        if (stopping) process.exit(1);
-        stopping = true;
-        done(signal);
-      });
+startProgram({
+  name: "centauri",
+  options: CENTAURI_OPTIONS,
+  log: "stdout",
+  check: checkOptions,
+  async run(options, log) {
+    const work = options.boolean("validate") ? validate : commandOf(options) ? command : serve;
+    try {
+      return await work(options, log);
+    } catch (error) {
+      explain(log, error as Error, "can't start");
+      return false;
     }
-  });
-}
-
-function start(): void {
-  let options: Options;
-  try {
-    options = parseOptions(CENTAURI_OPTIONS, process.argv.slice(2), process.env);
-    checkOptions(options);
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    process.stderr.write(`centauri: ${error.message}\n`);
-    process.exit(2);
-  }
-  if (options.boolean("help")) {
-    process.stdout.write(formatHelp("Usage: centauri.ts [options]", CENTAURI_OPTIONS));
-    return;
-  }
-  const log = createLogger({
-    level: options.choice("log.level") as Level,
-    format: options.choice("log.format") as "text" | "json",
-    write: (line) => void process.stdout.write(line),
-    terminal: process.stdout.isTTY === true,
-  });
-  process.stdout.on("error", () => {}); // nobody reads the log any more
-  // A fault in one exchange must not end the others; it is a bug all the same.
-  const onBug = (error: unknown) =>
-    log.error("internal error: please report it", { error: stack(error) });
-  process.on("uncaughtException", onBug);
-  process.on("unhandledRejection", onBug);
-  const run = options.boolean("validate") ? validate : commandOf(options) ? command : serve;
-  run(options, log).then((well) => process.exit(well ? 0 : 1), (error: Error) => {
-    explain(log, error, "can't start");
-    process.exit(1);
-  });
-}
-
-function stack(error: unknown): string {
-  return error instanceof Error ? error.stack ?? error.message : String(error);
-}
-
-start();
+  },
+});

@@ -80,6 +80,41 @@ interface Kind {
 }
 
 /**
+ * The rows of a text: a group's heading, or indented an option of it. Columns are two spaces or
+ * more apart: name, kind with its choices, range or placeholder, default (`-` for none), meaning.
+ * `prefix` begins each variable; commands and help have none. Throws TypeError on another line.
+ */
+export function optionTable(text: string, prefix: string = ""): Option[] {
+  const options: Option[] = [];
+  let group = "";
+  for (const line of text.trim().split("\n")) {
+    const [name, kinds, fallback, help] = line.trim().split(/ {2,}/);
+    if (!line.startsWith(" ")) group = line;
+    else if (help === undefined) throw new TypeError(`not an option: ${line}`);
+    else {
+      const [kind, detail] = kinds.split(" ") as [Option["kind"], string | undefined];
+      const row = { name, group, kind, default: fallback === "-" ? "" : fallback, help };
+      options.push({
+        ...row,
+        variable: ["Help", "Commands"].includes(group) ? "" : prefix + toVariable(name),
+        ...details(kind, detail),
+      });
+    }
+  }
+  return options;
+}
+
+/** What the kind's second word says: choices, a range, or what stands for the value. */
+function details(kind: Option["kind"], text: string | undefined): Partial<Option> {
+  if (text === undefined) return {};
+  if (kind === "choice") return { choices: text.split("|") };
+  if (kind === "string" || kind === "list") return { value: text };
+  const parse = kind === "duration" ? parseDuration : kind === "size" ? parseSize : parseInteger;
+  const [min, max] = text.split("..").map((bound) => parse(bound));
+  return { ...min === undefined ? {} : { min }, ...max === undefined ? {} : { max } };
+}
+
+/**
  * `argv` comes without the program's name. Throws OptionError for the first thing given that can't
  * be used, TypeError for a default that can't.
  */
@@ -218,8 +253,10 @@ function parseInteger(text: string): number | undefined {
 }
 
 function variableOf({ name, variable }: Option): string {
-  return variable ?? name.toUpperCase().replace(/[-.]/g, "_");
+  return variable ?? toVariable(name);
 }
+
+const toVariable = (name: string): string => name.toUpperCase().replace(/[-.]/g, "_");
 
 /** `--frontend tcp|tailscale`; a boolean stands alone. */
 function flagOf({ name, kind, choices, value }: Option): string {

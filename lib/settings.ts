@@ -1,13 +1,9 @@
 /**
  * Centauri's options: the one table that flags, variables, `--help` and the README come from.
- * Columns are two spaces or more apart: name, kind with its choices, range or placeholder, default
- * (`-` for none), meaning. Needs `options.ts`, `number.ts`, `size.ts`, `time.ts`. What the
- * runtimes' timers wait for has an upper bound: past 2^31 ms they fire at once.
+ * Needs `options.ts`. What the runtimes' timers wait for has an upper bound: past 2^31 ms they fire
+ * at once.
  */
-import { parseDecimal } from "./number.ts";
-import type { Option } from "./options.ts";
-import { parseSize } from "./size.ts";
-import { parseDuration } from "./time.ts";
+import { type Option, optionTable } from "./options.ts";
 
 export const CENTAURI_OPTIONS: readonly Option[] = optionTable(`
 Routes
@@ -71,34 +67,3 @@ Log
 Help
   help                    boolean           false          Print this and exit.
 `);
-
-/** The rows of such a text; throws on one that isn't of the form. */
-export function optionTable(text: string): Option[] {
-  const options: Option[] = [];
-  let group = "";
-  for (const line of text.trim().split("\n")) {
-    const [name, kinds, fallback, help] = line.trim().split(/ {2,}/);
-    if (!line.startsWith(" ")) group = line;
-    else if (help === undefined) throw new TypeError(`not an option: ${line}`);
-    else {
-      const [kind, detail] = kinds.split(" ") as [Option["kind"], string | undefined];
-      const row = { name, group, kind, default: fallback === "-" ? "" : fallback, help };
-      options.push({
-        ...row,
-        ...["Help", "Commands"].includes(group) ? { variable: "" } : {},
-        ...details(kind, detail),
-      });
-    }
-  }
-  return options;
-}
-
-/** What the kind's second word says: choices, a range, or what stands for the value. */
-function details(kind: Option["kind"], text: string | undefined): Partial<Option> {
-  if (text === undefined) return {};
-  if (kind === "choice") return { choices: text.split("|") };
-  if (kind === "string" || kind === "list") return { value: text };
-  const parse = kind === "duration" ? parseDuration : kind === "size" ? parseSize : parseDecimal;
-  const [min, max] = text.split("..").map((bound) => parse(bound));
-  return { ...min === undefined ? {} : { min }, ...max === undefined ? {} : { max } };
-}

@@ -19,7 +19,7 @@ export const CRITICAL: readonly string[] = [
 
 /** Every file, in the order in which it reads best. */
 export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = [
-  ["The program", ["centauri", "settings", "acmesettings"]],
+  ["The program", ["centauri", "program", "settings", "acmesettings"]],
   ["A request, from the socket to the upstream", [
     ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
     ...["rewrite", "answer", "upstream", "http1client", "errorpage", "runtime"],

@@ -44,6 +44,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   policy: [
     ...[
       "settings",
+      "program",
       "acmesettings",
       "exchange",
       "rewrite",

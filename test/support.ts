@@ -21,7 +21,8 @@ import { fileURLToPath } from "node:url";
 export const root: string = fileURLToPath(new URL("../", import.meta.url));
 
 const isDeno = "Deno" in globalThis;
-const START_MS = 20_000;
+const START_MS = 60_000; // tsx on a machine that does much else
+const WAIT_MS = 20_000; // for what takes no time on a machine that is free
 const STOP_MS = 20_000; // longer than the drain's 10 s
 const EXCHANGE_MS = 10_000;
 
@@ -93,42 +94,36 @@ async function removeFolder(folder: string): Promise<void> {
 /** One log line: parsed JSON, or `{ msg }` with the line as it is when it isn't JSON. */
 export type LogRecord = Readonly<Record<string, unknown>>;
 
-export interface Centauri {
-  readonly httpsPort: number;
-  readonly httpPort: number;
-  /** Working directory, with `centauri.conf` and `certs.json`. */
-  readonly folder: string;
+/** A program of ours that runs as a child. */
+export interface Program {
   readonly pid: number;
   /** Each line of stdout and stderr so far. */
   readonly logs: readonly string[];
-  /** The first record that fits, now or within `ms` (default 5_000), from line `from` (0) on. */
+  /** The first record that fits, now or within `ms` (default 20_000), from line `from` (0) on. */
   waitForLog(fits: (r: LogRecord) => boolean, ms?: number, from?: number): Promise<LogRecord>;
-  writeRoutes(text: string): Promise<void>;
-  /** Writes the routes, sends SIGHUP and waits until they are loaded. */
-  reload(text: string): Promise<void>;
   signal(name: NodeJS.Signals): void;
   /** SIGTERM if it still runs; the exit code, null after a signal. */
   stop(): Promise<number | null>;
 }
 
-/** Starts `centauri.ts` on free ports with JSON logs; rejects with its output if it doesn't listen. */
-export async function startCentauri(
+/** Starts a script of the root with nothing in its environment but `env`; it ends with the test. */
+export function startProgram(
   t: Scope,
-  options: { routes: string; args?: readonly string[]; env?: Readonly<Record<string, string>> },
-): Promise<Centauri> {
-  const folder = await temporaryFolder(t);
-  const routeFile = join(folder, "centauri.conf");
-  await writeFile(routeFile, options.routes);
-  const [program, ...args] = [...runtimeCommand("centauri.ts"), ...options.args ?? []];
-  const env = cleanEnvironment({
-    CONFIG: routeFile, // as variables, so that a test's own arguments beat them
-    CERTIFICATE_STORE: join(folder, "certs.json"),
-    HTTP_PORT: "0",
-    HTTPS_PORT: "0",
-    LOG_FORMAT: "json",
-    ...options.env,
-  });
-  const child = spawn(program, args, { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+  script: string,
+  options: {
+    args?: readonly string[];
+    env?: Readonly<Record<string, string>>;
+    cwd?: string;
+    runtime?: Runtime;
+  },
+): Program {
+  const [program, ...args] = [
+    ...runtimeCommand(script, options.runtime),
+    ...options.args ?? [],
+  ] as const;
+  const env = cleanEnvironment(options.env);
+  const cwd = options.cwd ?? root;
+  const child = spawn(program, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
   const signal = (name: NodeJS.Signals): void => void (ended || sendSignal(child.pid, name));
   const kill = (): void => signal("SIGKILL");
   process.once("exit", kill);
@@ -141,7 +136,7 @@ export async function startCentauri(
   for (const input of [child.stdout, child.stderr]) {
     createInterface({ input }).on("line", (line) => logs.push(line));
   }
-  const waitForLog: Centauri["waitForLog"] = async (fits, ms = 5_000, from = 0) => {
+  const waitForLog: Program["waitForLog"] = async (fits, ms = WAIT_MS, from = 0) => {
     for (const start = Date.now();; await setTimeout(10)) {
       const lastLook = ended || (Date.now() - start > ms ? `${ms} ms are over` : "");
       while (from < logs.length) {
@@ -161,6 +156,37 @@ export async function startCentauri(
     return code;
   };
   t.after(stop);
+  return { pid: child.pid as number, logs, waitForLog, signal, stop };
+}
+
+export interface Centauri extends Program {
+  readonly httpsPort: number;
+  readonly httpPort: number;
+  /** Working directory, with `centauri.conf` and `certs.json`. */
+  readonly folder: string;
+  writeRoutes(text: string): Promise<void>;
+  /** Writes the routes, sends SIGHUP and waits until they are loaded. */
+  reload(text: string): Promise<void>;
+}
+
+/** Starts `centauri.ts` on free ports with JSON logs; rejects with its output if it doesn't listen. */
+export async function startCentauri(
+  t: Scope,
+  options: { routes: string; args?: readonly string[]; env?: Readonly<Record<string, string>> },
+): Promise<Centauri> {
+  const folder = await temporaryFolder(t);
+  const routeFile = join(folder, "centauri.conf");
+  await writeFile(routeFile, options.routes);
+  const env = {
+    CONFIG: routeFile, // as variables, so that a test's own arguments beat them
+    CERTIFICATE_STORE: join(folder, "certs.json"),
+    HTTP_PORT: "0",
+    HTTPS_PORT: "0",
+    LOG_FORMAT: "json",
+    ...options.env,
+  };
+  const program = startProgram(t, "centauri.ts", { ...options, env, cwd: folder });
+  const { logs, waitForLog, signal } = program;
   const listening = async (service: string): Promise<number> => {
     const record = await waitForLog(
       (r) => r.msg === "listening" && r.service === service,
@@ -170,21 +196,17 @@ export async function startCentauri(
   };
   const writeRoutes = (text: string): Promise<void> => writeFile(routeFile, text);
   return {
+    ...program,
     httpsPort: await listening("https"),
     httpPort: await listening("http"),
     folder,
-    pid: child.pid as number,
-    logs,
-    waitForLog,
     writeRoutes,
     async reload(text) {
       const from = logs.length;
       await writeRoutes(text);
       signal("SIGHUP");
-      await waitForLog((r) => r.msg === "routes loaded", 5_000, from);
+      await waitForLog((r) => r.msg === "routes loaded", WAIT_MS, from);
     },
-    signal,
-    stop,
   };
 }
 
@@ -193,7 +215,16 @@ export function runCentauri(
   args: readonly string[],
   options: { env?: Readonly<Record<string, string>>; cwd?: string } = {},
 ): Promise<Finished> {
-  const [program, ...first] = runtimeCommand("centauri.ts");
+  return runScript("centauri.ts", args, options);
+}
+
+/** Runs a script of the root until it ends by itself, with nothing in its environment but `env`. */
+export function runScript(
+  script: string,
+  args: readonly string[],
+  options: { env?: Readonly<Record<string, string>>; cwd?: string } = {},
+): Promise<Finished> {
+  const [program, ...first] = runtimeCommand(script);
   const env = cleanEnvironment(options.env);
   return run(program, [...first, ...args], { ...options, env, timeout: START_MS });
 }

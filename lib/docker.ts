@@ -319,6 +319,7 @@ function follow(
       if (error === undefined) resolve();
       else reject(error);
     };
+    const tell = (event: DockerEvent) => void (signal.aborted || onEvent(event));
     signal.addEventListener("abort", onAbort);
     if (signal.aborted) return onAbort();
     connection.send("GET", head, 0, {
@@ -329,16 +330,8 @@ function follow(
         onOpen();
       },
       onResponseData: (chunk) => {
-        if (status !== 200 && refused.length < REFUSAL_LIMIT) {
-          refused = Buffer.concat(
-            [refused, chunk],
-            Math.min(refused.length + chunk.length, REFUSAL_LIMIT),
-          );
-        }
-        for (const text of status === 200 ? json.push(chunk) : []) {
-          const event = readEvent(JSON.parse(text));
-          if (event !== undefined && !signal.aborted) onEvent(event);
-        }
+        if (status === 200) readEvents(json, chunk).forEach(tell);
+        else refused = Buffer.concat([refused, chunk.subarray(0, REFUSAL_LIMIT - refused.length)]);
       },
       onResponseEnd: () => end(status === 200 ? undefined : refusal(status, refused)),
       onFailed: end,
@@ -347,6 +340,11 @@ function follow(
       onRequestDrain: () => {},
     });
   });
+}
+
+function readEvents(json: JsonStream, chunk: Buffer): DockerEvent[] {
+  const events = json.push(chunk).map((text) => readEvent(JSON.parse(text)));
+  return events.filter((event) => event !== undefined);
 }
 
 /** Undefined for what says nothing about a container. */
@@ -413,7 +411,8 @@ function refusal(status: number, body: Buffer): DockerError {
 }
 
 function explain({ method = "GET", path }: Call, error: unknown): Error {
-  const what = `Docker, ${method} ${path.replace(/\?.*/s, "")}`;
+  const shown = path.replace(/\?.*/s, "").replace(/([0-9a-f]{12})[0-9a-f]{52}/, "$1");
+  const what = `Docker, ${method} ${shown}`;
   if (!(error instanceof DockerError)) {
     return new DockerError(`${what}: ${inWords(error)}`, { cause: error });
   }

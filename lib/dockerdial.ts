@@ -3,7 +3,9 @@
  * standard streams. Certificates are read for each connection, so that new ones are taken up.
  *
  * Needs `dockerhost.ts`, `httpsclient.ts` (whom a certificate names), the runtime's sockets, and
- * the program ssh for ssh://.
+ * the program ssh for ssh://. On Deno (2.9): --allow-net (or --allow-net=unix:/path), for a unix
+ * socket --allow-read and --allow-write of its path, for ssh --allow-run=ssh, for TLS --allow-read
+ * of the certificates' folder.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import dns from "node:dns";

@@ -126,15 +126,7 @@ function parseTls(scheme: string, env: DockerEnvironment): DockerTls | undefined
 }
 
 /** No terminal, and so nobody who could be asked for a password. */
-const SSH = [
-  "-T",
-  "-o",
-  "BatchMode=yes",
-  "-o",
-  "ConnectTimeout=10",
-  "-o",
-  "ServerAliveInterval=30",
-];
+const SSH = "-T -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=30".split(" ");
 
 /**
  * The engine's socket over the standard streams of `docker system dial-stdio`. The path goes

@@ -14,9 +14,7 @@ const BETWEEN: readonly number[] = [0x20, 0x09, 0x0a, 0x0d, 0x1e];
 
 export class JsonStream {
   readonly #limit: number;
-  /**
-   * What came of the object at hand: one buffer that grows, so that byte by byte costs just that.
-   */
+  /** What came of the object at hand, in one buffer that grows: bytes one by one cost just that. */
   #bytes: Buffer = Buffer.alloc(0);
   #length = 0;
   #depth = 0;

@@ -106,18 +106,16 @@ class Watch {
   /** Connects again for ever. */
   async run(): Promise<void> {
     for (let failures = 0; !this.#stopped;) {
-      this.#session = new AbortController();
+      const session = this.#session = new AbortController();
       const start = performance.now();
       try {
-        await this.#connect(this.#session);
+        await this.#connect(session).finally(() => session.abort()); // and all that it began
         failures = 0;
       } catch (error) {
         if (this.#stopped) return;
         if (performance.now() - start > STEADY) failures = 0;
         this.#tellLoss(error, failures);
         await this.#pause(failures++);
-      } finally {
-        this.#session.abort();
       }
     }
   }

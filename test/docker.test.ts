@@ -58,7 +58,7 @@ async function firstEvents(
 const paths = (engine: FakeEngine): string[] =>
   engine.requests.map(({ method, version, path }) => `${method} ${version} ${path}`);
 
-test("the API's version is the lower one of the engine's and ours, but none it refuses", async (t) => {
+test("the lower of the engine's and our version is chosen, but none it refuses", async (t) => {
   const rows: [api: string, least: string, chosen: string][] = [
     ["1.24", "", "1.24"],
     ["1.30", "1.12", "1.30"],
@@ -232,7 +232,7 @@ test("whatever waits ends with its signal, and with the signal's reason", async 
   assert.equal(waiting, 8, "so many at a time");
 });
 
-test("connections are used again, few at a time, and again when the engine has closed them", async (t) => {
+test("connections are few and used again, also when the engine closes them", async (t) => {
   const engine = await startFakeEngine(t);
   const docker = newDocker(t, engine.env);
   const { id } = engine.add("web");
@@ -262,7 +262,7 @@ test("a signal is never sent twice", async (t) => {
   assert.equal(engine.requests.length, before + 1);
 });
 
-test("kill() and restart() ask for what they are told, and fail with the engine's words", async (t) => {
+test("kill() and restart() do as they are told, and fail with the engine's words", async (t) => {
   const engine = await startFakeEngine(t);
   const docker = newDocker(t, engine.env);
   const { id } = engine.add("web");
@@ -382,7 +382,8 @@ test("ssh:// speaks over the standard streams of docker system dial-stdio", asyn
   const { id } = engine.add("web");
   const folder = await fakeSsh(
     t,
-    `echo x >> "$0.starts"; printf '%s\\n' "$@" > "$0.args"; exec docker -H ${engine.host} system dial-stdio`,
+    `echo x >> "$0.starts"; printf '%s\\n' "$@" > "$0.args"\n` +
+      `exec docker -H ${engine.host} system dial-stdio`,
   );
   const docker = newDocker(t, { DOCKER_HOST: "ssh://me@box:2222" });
   assert.deepEqual(await docker.list(live), [id]);
@@ -475,7 +476,7 @@ test("a stream of events that is refused, broken or no stream says why", async (
     ["", /closed before the answer was complete/],
   ];
   const engine = await startFakeEngine(t);
-  const docker = newDocker(t, engine.env, { answer: 200 });
+  const docker = newDocker(t, engine.env, { answer: 1_000 });
   for (const [answer, message, status] of rows) {
     engine.intercept = ({ path }, socket) => path === "/events" && socket.end(answer) !== undefined;
     const error = await failure(docker.events({ onOpen: () => {}, onEvent: () => {} }, live));
@@ -484,6 +485,6 @@ test("a stream of events that is refused, broken or no stream says why", async (
   }
   engine.intercept = ({ path }) => path === "/events";
   const { message } = await failure(docker.events({ onOpen: () => {}, onEvent: () => {} }, live));
-  assert.match(message, /no answer within 0.2 s/);
+  assert.match(message, /no answer within 1 s/);
   assert.equal(RECORDED["docker 20.10.24"].Name, "/aa");
 });

@@ -54,8 +54,11 @@ export interface Watched {
   readonly lists: readonly (readonly Container[])[];
   /** `level message: error` */
   readonly logs: readonly string[];
-  /** Resolves once the last list is like this, sorted: `name state health`. */
-  until(expected: readonly string[]): Promise<readonly Container[]>;
+  /** Resolves once the last list is like this; default: `name state health` of each. */
+  until(
+    expected: readonly string[],
+    show?: (containers: readonly Container[]) => string[],
+  ): Promise<readonly Container[]>;
   untilLog(pattern: RegExp): Promise<string>;
   close(): Promise<void>;
 }
@@ -116,10 +119,10 @@ export function watching(
   return {
     lists,
     logs,
-    until: (expected) =>
+    until: (expected, show = described) =>
       waitFor(() => {
         const last = lists.at(-1);
-        return last && described(last).join() === expected.join() ? last : undefined;
+        return last && show(last).join() === expected.join() ? last : undefined;
       }, () => `waited in vain for [${expected}] after\n${story()}`),
     untilLog: (pattern) =>
       waitFor(() => logs.find((each) => pattern.test(each)), () => `no ${pattern} in\n${story()}`),
@@ -165,10 +168,10 @@ export async function lives(t: Scope, engine: TestEngine, poll = 0): Promise<voi
   await engine.unpause("late");
   await watched.until(["late running"]);
   await engine.connect("back", "late", "other-name");
-  await untilNetworks(watched, ["back", "front"]);
+  await watched.until(["back", "front"], networksOf);
   assert.ok(watched.lists.at(-1)?.[0]?.networks[0]?.aliases.includes("other-name"));
   await engine.disconnect("front", "late");
-  await untilNetworks(watched, ["back"]);
+  await watched.until(["back"], networksOf);
   await engine.stop("late");
   await watched.until([]);
   await engine.start("late");
@@ -187,17 +190,8 @@ export async function lives(t: Scope, engine: TestEngine, poll = 0): Promise<voi
   await watched.close();
 }
 
-async function untilNetworks(watched: Watched, expected: readonly string[]): Promise<void> {
-  for (let last = watched.lists.length;; last = watched.lists.length) {
-    const names = watched.lists.at(-1)?.[0]?.networks.map(({ name }) => name) ?? [];
-    if (names.join() === expected.join()) return;
-    const deadline = Date.now() + PATIENCE;
-    while (watched.lists.length === last) {
-      assert.ok(Date.now() < deadline, `networks ${names}, expected ${expected}`);
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-  }
-}
+const networksOf = (containers: readonly Container[]): string[] =>
+  containers.flatMap(({ networks }) => networks.map(({ name }) => name));
 
 /** The engine ends under a watcher, and comes back without what isn't to be restarted. */
 export async function engineRestarts(t: Scope, engine: TestEngine, poll = 0): Promise<void> {

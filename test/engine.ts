@@ -32,14 +32,11 @@ export function canStartEngine(t: TestContext): boolean {
 export class Engine implements TestEngine {
   readonly env: { readonly DOCKER_HOST: string };
   readonly folder: string;
-  readonly #listen: readonly string[];
   #child: ChildProcess | undefined;
   #output = "";
 
-  /** `listen`: more addresses, as dockerd's arguments. */
-  constructor(folder: string, listen: readonly string[] = []) {
+  constructor(folder: string) {
     this.folder = folder;
-    this.#listen = listen;
     this.env = { DOCKER_HOST: `unix://${join(folder, "docker.sock")}` };
   }
 
@@ -57,7 +54,7 @@ export class Engine implements TestEngine {
     await writeFile(at("daemon.json"), "{}"); // not the machine's own settings
     const child = spawn(findProgram("dockerd") as string, [
       ...["--storage-driver", "vfs", "--data-root", at("data"), "--exec-root", at("exec")],
-      ...["--pidfile", at("pid"), "--host", this.env.DOCKER_HOST, ...this.#listen],
+      ...["--pidfile", at("pid"), "--host", this.env.DOCKER_HOST],
       ...["--bridge", "none", "--iptables=false", "--ip6tables=false"],
       ...["--config-file", at("daemon.json"), "--containerd-namespace", `test${process.pid}`],
     ], { stdio: ["ignore", "ignore", "pipe"] });
@@ -104,13 +101,19 @@ export class Engine implements TestEngine {
   }
 
   async end(): Promise<void> {
-    if (this.#child !== undefined) {
-      const ids = (await this.docker("ps", "-aq")).split("\n").filter((id) => id !== "");
-      if (ids.length > 0) await this.docker("rm", "-f", ...ids);
-      await this.docker("network", "prune", "-f"); // their bridges would stay
+    try {
+      if (this.#child?.exitCode === null) await this.#removeAll();
+    } finally {
       await this.shutDown();
+      await rm(this.folder, { recursive: true, force: true });
     }
-    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** Networks too: their bridges would stay. */
+  async #removeAll(): Promise<void> {
+    const ids = (await this.docker("ps", "-aq")).split("\n").filter((id) => id !== "");
+    if (ids.length > 0) await this.docker("rm", "-f", ...ids);
+    await this.docker("network", "prune", "-f");
   }
 
   async createNetwork(name: string): Promise<void> {
@@ -175,8 +178,8 @@ export class Engine implements TestEngine {
 }
 
 /** Starts one with its image `box:1`; it and all its containers end with the test. */
-export async function startEngine(t: Scope, listen: readonly string[] = []): Promise<Engine> {
-  const engine = new Engine(await mkdtemp(join(tmpdir(), "docker-test-")), listen);
+export async function startEngine(t: Scope): Promise<Engine> {
+  const engine = new Engine(await mkdtemp(join(tmpdir(), "docker-test-")));
   t.after(() => engine.end());
   await engine.startUp();
   await engine.makeImage();

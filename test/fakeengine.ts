@@ -67,6 +67,8 @@ export class FakeEngine implements TestEngine {
   /** All that was asked for, in order. */
   readonly requests: Request[] = [];
   intercept: Interceptor = () => false;
+  /** As dockerd, which begins its answer before it subscribes to what it is to tell. */
+  beforeSubscribing: () => Promise<void> = () => Promise.resolve();
   host = "";
   /** How many connections were made. */
   connections = 0;
@@ -119,25 +121,19 @@ export class FakeEngine implements TestEngine {
 
   /** As dockerd: it stops listening, then stops its containers and tells so, then is gone. */
   async shutDown(): Promise<void> {
-    const closed = this.stopListening();
+    await this.stopListening();
     for (const { name, status } of [...this.containers.values()]) {
       if (status === "running") await this.stop(name);
     }
     await new Promise((resolve) => setTimeout(resolve, 50)); // it takes its time
     this.dropConnections();
-    await closed;
   }
 
+  /** The connections that there are stay. */
   async stopListening(): Promise<void> {
-    const server = this.#server;
-    if (server === undefined) return;
+    this.#server?.close();
     this.#server = undefined;
-    await Promise.all([
-      new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      }),
-      rm(this.#path, { force: true }),
-    ]);
+    await rm(this.#path, { force: true });
   }
 
   dropConnections(): void {
@@ -191,7 +187,7 @@ export class FakeEngine implements TestEngine {
     else if (path === "/version") {
       send(socket, 200, { ApiVersion: api, ...leastApi && { MinAPIVersion: leastApi } });
     } else if (path === "/containers/json") send(socket, 200, this.#list());
-    else if (path === "/events") this.#follow(request, socket);
+    else if (path === "/events") void this.#follow(request, socket);
     else if (id === "") send(socket, 404, { message: "page not found" });
     else if (container === undefined) send(socket, 404, { message: `No such container: ${id}` });
     else if (method === "GET") send(socket, 200, this.inspect(container));
@@ -250,11 +246,12 @@ export class FakeEngine implements TestEngine {
     return json;
   }
 
-  #follow({ query }: Request, socket: net.Socket): void {
+  async #follow({ query }: Request, socket: net.Socket): Promise<void> {
     const filters = JSON.parse(query.get("filters") ?? "{}");
     const stream = { socket, types: filters.type ?? [], actions: filters.event ?? [] };
     const head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
     socket.write(`${head}Date: ${new Date().toUTCString()}\r\nTransfer-Encoding: chunked\r\n\r\n`);
+    await this.beforeSubscribing();
     const since = Number(query.get("since") ?? Infinity);
     for (const event of this.#past) if (event.time as number >= since) write(stream, event);
     this.#streams.add(stream);
@@ -416,9 +413,8 @@ export async function startFakeEngine(t: Scope, options: FakeOptions = {}): Prom
   const folder = await temporaryFolder(t);
   const engine = new FakeEngine(options);
   t.after(async () => {
-    const closed = engine.stopListening();
     engine.dropConnections();
-    await closed;
+    await engine.stopListening();
   });
   await engine.open(folder);
   return engine;

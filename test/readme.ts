@@ -44,7 +44,8 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
     ],
     [
       "Templates",
-      `template templatelex templateparse templateliteral templateexec templatebuiltins
+      `template templatelex templatenode templateparse templateliteral templateexec templatecall
+       templatebuiltins
        templatefunctions gofmt govalue gofloat gostring`,
     ],
     ["Writing and telling", "outputs diff notify command configpush debounce"],

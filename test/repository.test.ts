@@ -29,8 +29,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   `),
   codecs: words(`
     http1 http1reader clienthello acmetls der x509 jose acmeobjects ocsp dnsmsg routes
-    gostring govalue gofloat gofmt templatelex templateliteral templateparse templatebuiltins
-    templateexec template templatefunctions
+    gostring govalue gofloat gofmt templatelex templatenode templateliteral templateparse
+    templatebuiltins templatecall templateexec template templatefunctions
     jsonstream container dockerhost labels yaml users hostnames explain diff
   `),
   clients: words(`

@@ -29,7 +29,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   `),
   codecs: words(`
     http1 http1reader clienthello acmetls der x509 jose acmeobjects ocsp dnsmsg routes
-    gostring govalue gofloat gofmt templatelex templatenode templateliteral templateparse
+    gostring govalue gofloat gofmt templatelex templateliteral templatenode templateparse
     templatebuiltins templatecall templateexec template templatefunctions
     jsonstream container dockerhost labels yaml users hostnames explain diff
   `),

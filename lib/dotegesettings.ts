@@ -28,7 +28,7 @@ Templates
 Containers
   proxytag              string tag        -              Only those with this tag; else without.
   poll                  duration 0s..24h  0s             Ask so often; 0: listen to events.
-  resync                duration 1s..24h  5m             Read all again so often.
+  resync                duration 1s..24h  10m            Read all again so often.
   debounce              duration 0s..1m   100ms          Wait until nothing has changed for so long,
   debounce-max          duration 0s..10m  2s             and no longer than this.
   users                 string list       -              Who may log in, as JSON or YAML.

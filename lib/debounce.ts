@@ -18,8 +18,8 @@ export interface Debounce {
 }
 
 /**
- * `quiet` and `max` in milliseconds; 100 and 2_000 by default. Of all triggers during a run one more
- * comes. What `run` throws is logged.
+ * `quiet` and `max` in milliseconds; 100 and 2_000 by default. Of all triggers during a run one
+ * more comes. What `run` throws is logged.
  */
 export function createDebounce(
   run: () => Promise<void> | void,

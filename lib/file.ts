@@ -1,7 +1,7 @@
 /**
  * Writes a file so that readers and crashes find the old content or the new, never half of it
- * (POSIX rename). By default only the user who writes may read it. Of two writers the last one wins.
- * Reads one up to a limit.
+ * (POSIX rename). By default only the user who writes may read it. Of two writers the last one
+ * wins. Reads one up to a limit.
  */
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";

@@ -76,9 +76,9 @@ export function runProgram(
 }
 
 /**
- * The same for a command line, by `/bin/sh`, with arguments after its last word: `haproxy -c -f`
- * is enough. One that says itself where they go, by `$1`, `$@`, `$*` or `$DOTEGE_FILE`, gets none
- * more.
+ * The same for a command line, by `/bin/sh`, with arguments after its own last word, so that
+ * `haproxy -c -f` is enough. One that says itself where they go, by `$1`, `$@`, `$*` or
+ * `$DOTEGE_FILE`, gets no more.
  */
 export function runShell(
   command: string,

@@ -41,7 +41,7 @@ export interface ConfigPushOptions {
 export interface ConfigPush {
   /** Resolves with the port; rejects if it can't be opened. */
   listen(): Promise<number>;
-  /** The routes from now on; too many are refused, which is logged. */
+  /** The routes from now on; nothing happens if they are as before. Too many aren't sent. */
   update(text: string): void;
   /** Cuts all connections. */
   close(): Promise<void>;

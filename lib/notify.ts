@@ -2,8 +2,7 @@
  * Tells those who read Dotege's files that some are new: containers by a signal or a restart, a
  * process by its pid file, anything else by a command. Each is told apart from the others, once for
  * all files of a render. Who can't be told, a container that isn't there yet for one, is tried
- * again after 1 s, 2 s, 4 s up to each minute, until it works; that is logged when it begins and
- * ends.
+ * again after 1 s, 2 s, 4 s up to each minute, until it works; logged when it begins and ends.
  *
  * Needs command.ts, debounce.ts (backoff), file.ts, log.ts, number.ts and a Docker client.
  */

@@ -162,6 +162,7 @@ class OutputFile {
   /** The template's bytes as last read, and what they were compiled to, if they could be. */
   #source: Buffer | undefined;
   #template: ReturnType<Compile> | undefined;
+  #isTried = false;
   /** What was logged last and still holds: it isn't again. */
   #fault = "";
   #attributesFault = "";
@@ -179,6 +180,7 @@ class OutputFile {
     const { log, again } = this.#options;
     const changed = async (): Promise<void> => {
       try {
+        if (!this.#isTried) return; // it will be read now
         const source = await readLimited(this.#path, MAX_TEMPLATE);
         // A file that is written in place is empty first.
         if (source.length === 0 || this.#source?.equals(source) || this.#closed.aborted) return;
@@ -223,6 +225,7 @@ class OutputFile {
 
   /** Undefined if that fails, which is logged. */
   async #execute(data: unknown): Promise<string | undefined> {
+    this.#isTried = true;
     try {
       this.#source ??= await readLimited(this.#path, MAX_TEMPLATE);
       this.#template ??= this.#options.compile(basename(this.#path), decode(this.#source));

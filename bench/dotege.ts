@@ -5,7 +5,7 @@
  * The engine is the one of the tests, which answers as a recorded one did; with `--real` a few
  * containers of a real one come and go instead. Times are those that a reader of the file sees.
  *
- * Needs Linux; for `--real` root, dockerd and busybox.
+ * NODE_COMPILE_CACHE is passed on. Needs Linux; for `--real` root, dockerd and busybox.
  */
 import { watch } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
@@ -133,6 +133,7 @@ async function start(
       changes.close();
     }
   };
+  const cache = process.env.NODE_COMPILE_CACHE;
   const found = follows("example.com");
   const from = performance.now();
   const dotege = startProgram(t, "dotege.ts", {
@@ -140,6 +141,7 @@ async function start(
     runtime,
     env: {
       ...engine.env as Record<string, string>,
+      ...cache === undefined ? {} : { NODE_COMPILE_CACHE: cache },
       DOTEGE_TEMPLATE_SOURCE: join(root, "templates", template),
       DOTEGE_TEMPLATE_DESTINATION: path,
     },

@@ -5,7 +5,8 @@
 import process from "node:process";
 import { parseNetworks } from "./lib/addr.ts";
 import { answer } from "./lib/answer.ts";
-import { checkAcmeOptions, commandOf, isAutomatic, providersInUse } from "./lib/acmesettings.ts";
+import { acmeSettings, checkAcmeOptions, commandOf } from "./lib/acmesettings.ts";
+import { isAutomatic, providersInUse } from "./lib/acmesettings.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
@@ -61,7 +62,10 @@ async function validate(options: Options, log: Logger): Promise<boolean> {
   const path = options.string("config");
   const { checkAutocert } = await import("./lib/autocert.ts");
   const reading = readRoutes(path, checkRoutes);
-  const checks = [openStore(options), reading, checkAutocert(options, process.env)];
+  const checks = [
+    ...[openStore(options), reading],
+    ...isAutomatic(options) ? [checkAutocert(acmeSettings(options), process.env)] : [],
+  ];
   const failed = (await Promise.allSettled(checks)).filter((one) => one.status === "rejected");
   for (const { reason } of failed) explain(log, reason, "configuration is not valid");
   if (failed.length > 0) return false;
@@ -110,8 +114,9 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   });
   const challenges = new ChallengeAnswers();
   const autocert = isAutomatic(options)
-    ? await (await import("./lib/autocert.ts")).createAutocert(options, {
-      ...{ store, certificates, challenges, log, env: process.env },
+    ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
+      ...{ store, challenges, log, env: process.env },
+      onChange: (names) => certificates.renewed(names),
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
@@ -201,12 +206,12 @@ function upstreamNames(route: RouteTable["routes"][number]): string[] {
   return [...route.upstreams, ...route.errors.map((error) => error.upstream)].map((to) => to.name);
 }
 
-startProgram({
+await startProgram({
   name: "centauri",
   options: CENTAURI_OPTIONS,
   log: "stdout",
-  check: checkOptions,
-  async run(options, log) {
+  settings: checkOptions,
+  async run(options, _settings, log) {
     const work = options.boolean("validate") ? validate : commandOf(options) ? command : serve;
     try {
       return await work(options, log);

@@ -7,7 +7,6 @@
  *
  * Needs Linux, pebble and pebble-challtestsrv.
  */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import type { TestContext } from "node:test";
@@ -21,7 +20,7 @@ import {
   temporaryFolder,
   thisRuntime,
 } from "../test/support.ts";
-import { cpuSeconds, identify, processTree } from "./proxies.ts";
+import { cpuSeconds, identify, peakMiB } from "./proxies.ts";
 
 const HEAD = ["runtime", "first", "after a restart", "one more", "many", "CPU s", "peak MiB"];
 const TIMEOUT_MS = 600_000;
@@ -173,15 +172,6 @@ function median(costs: readonly Cost[]): string {
   return `${middle(costs.map(({ ms }) => ms))} ms, ${
     middle(costs.map(({ requests }) => requests))
   } requests`;
-}
-
-/** The most memory that a process and its children had, each by itself. */
-function peakMiB(pid: number): number {
-  const peaks = processTree(pid).map((one) => {
-    const status = readFileSync(`/proc/${one}/status`, "latin1");
-    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
-  });
-  return peaks.reduce((sum, peak) => sum + peak, 0) / 1024;
 }
 
 main().catch((error) => {

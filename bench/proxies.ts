@@ -307,3 +307,12 @@ function readStat(pid: number): string[] | undefined {
     return undefined; // it has just ended
   }
 }
+
+/** The most memory that a process and its children had, each by itself. */
+export function peakMiB(pid: number): number {
+  const peaks = processTree(pid).map((one) => {
+    const status = fs.readFileSync(`/proc/${one}/status`, "latin1");
+    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
+  });
+  return peaks.reduce((sum, peak) => sum + peak, 0) / 1024;
+}

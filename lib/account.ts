@@ -1,12 +1,14 @@
 /**
  * ACME accounts on disk, in the format of Centauri's user.pem, which is JSON in spite of its name:
  * `{ email, registration: { body, uri }, key }`, the key SEC1 or PKCS #1 in PEM. Each CA has a
- * file of its own; errors name it, and quote nothing of it. Needs file.ts, jsonfile.ts and log.ts.
+ * file of its own; errors name it, and quote nothing of it. Needs file.ts, jsonfile.ts, lock.ts and
+ * log.ts.
  */
 import { createHash, createPrivateKey, type KeyObject } from "node:crypto";
 import { open } from "node:fs/promises";
 import { writeFileAtomic } from "./file.ts";
 import { readJson } from "./jsonfile.ts";
+import { withLock } from "./lock.ts";
 import { quote } from "./log.ts";
 import { privateKeyPem } from "./x509.ts";
 
@@ -26,6 +28,26 @@ export interface StoredAccount {
   readonly directory?: string | undefined;
   /** Likewise: what `key` is about to be replaced by, stored before the CA hears of it (7.3.5). */
   readonly nextKey?: KeyObject | undefined;
+}
+
+/** Where the account with one CA is kept. */
+export interface AccountStore {
+  /** Undefined if there is none yet; rejects for one that can't be used, and says where it is. */
+  load(): Promise<StoredAccount | undefined>;
+  /** Resolves when it is on disk. */
+  save(account: StoredAccount): Promise<void>;
+  /** While no other process is in it: of two that find no account, one makes it. */
+  exclusively<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** In a file; see accountPath(). */
+export function accountFile(userData: string, directory: string, first: boolean): AccountStore {
+  const path = () => accountPath(userData, directory, first);
+  return {
+    load: async () => loadAccount(await path(), directory),
+    save: async (account) => saveAccount(await path(), { ...account, directory }),
+    exclusively: async (work) => withLock(await path(), work),
+  };
 }
 
 /**
@@ -54,7 +76,7 @@ export async function loadAccount(
   path: string,
   directory?: string,
 ): Promise<StoredAccount | undefined> {
-  const account = await readJson(path, MAX_BYTES, parse);
+  const account = await readJson(path, MAX_BYTES, (json) => readAccount(json, fromPem));
   const theirs = account?.directory ?? directory;
   if (directory === undefined || theirs === directory) return account;
   throw new Error(`${path} has the account with ${quote(`${theirs}`, 200)}, not ${directory}`);
@@ -78,7 +100,11 @@ export async function saveAccount(path: string, account: StoredAccount): Promise
   }
 }
 
-function parse(json: unknown): StoredAccount {
+/** Throws an Error that says what is wrong, and quotes nothing; as `readKey` does. */
+export function readAccount(
+  json: unknown,
+  readKey: (name: string, value: unknown) => KeyObject,
+): StoredAccount {
   if (typeof json !== "object" || json === null) throw new Error("it is no JSON object");
   const members = json as Record<string, unknown>;
   const { email = "", key, nextKey, registration, directory = "" } = members;
@@ -89,20 +115,25 @@ function parse(json: unknown): StoredAccount {
   return {
     ...members,
     email: String(email),
-    key: fromPem("key", key),
-    nextKey: nextKey === undefined ? undefined : fromPem("nextKey", nextKey),
+    key: readKey("key", key),
+    nextKey: nextKey === undefined ? undefined : readKey("nextKey", nextKey),
     registration: uri === "" ? undefined : { ...Object(registration), body, uri },
   };
 }
 
 function fromPem(name: string, pem: unknown): KeyObject {
+  return checkKey(name, "in PEM", () => createPrivateKey(String(pem)));
+}
+
+/** The key, if it is one for an account; throws an Error that quotes nothing. */
+export function checkKey(name: string, form: string, read: () => KeyObject): KeyObject {
   try {
-    const key = createPrivateKey(String(pem));
+    const key = read();
     const { namedCurve, modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
     if (CURVES.includes(namedCurve)) return key;
     if (key.asymmetricKeyType === "rsa" && modulusLength >= MIN_RSA_BITS) return key;
   } catch {
     // No private key at all.
   }
-  throw new Error(`${name}: expected a private key in PEM: P-256, P-384 or RSA from 2048 bits on`);
+  throw new Error(`${name}: expected a private key ${form}: P-256, P-384 or RSA from 2048 bits on`);
 }

@@ -395,7 +395,7 @@ export class AcmeClient {
 const pauseAfter = (tries: number): number => Math.min(FIRST_PAUSE * 2 ** tries, MAX_PAUSE);
 
 /** Rejects when the signal is aborted; what is waited for goes on. */
-function orAborted<T>(value: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+export function orAborted<T>(value: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal?.reason);
     signal?.addEventListener("abort", stop);

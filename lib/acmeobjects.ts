@@ -43,9 +43,9 @@ const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
 const isList = (value: unknown): value is readonly unknown[] =>
   Array.isArray(value) && value.length <= MAX_ITEMS;
 const isUrl = (text: string): boolean => /^https?:\/\/[!-~]+$/i.test(text) && URL.canParse(text);
-/** RFC 3339. */
+/** RFC 3339; in UTC too, where an offset may lead to a year that it can't write. */
 const isDate = (text: string): boolean =>
-  !Number.isNaN(Date.parse(text)) &&
+  !Number.isNaN(Date.parse(text)) && /^\d/.test(new Date(text).toISOString()) &&
   /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i.test(text);
 
 const textThat = (expected: string, is: (text: string) => boolean): Read<string> =>

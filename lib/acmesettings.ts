@@ -1,14 +1,93 @@
 /**
- * What the options of ACME mean together: whether it is used, which challenges and providers, which
- * command. Needs `options.ts`, `addr.ts`.
+ * What certificates are obtained by, whatever a program calls its options; and what Centauri's mean
+ * together: whether ACME is used, which challenges and providers, which command.
+ * Needs `options.ts`, `addr.ts`, `account.ts`.
  */
 import { isIP } from "node:net";
+import { delimiter } from "node:path";
+import { accountFile, type AccountStore } from "./account.ts";
 import { toDomainName } from "./addr.ts";
+import type { MacAlgorithm } from "./jose.ts";
 import { quote } from "./log.ts";
 import { OptionError, type Options } from "./options.ts";
 
 const CHALLENGES = ["http-01", "tls-alpn-01", "dns-01", "dns-persist-01"];
 const ACCOUNT_ACTIONS = ["rollover", "deactivate"];
+
+/** What a key can be; P-256 is what every client takes and costs least. */
+export type KeyType = "P256" | "P384" | "RSA2048" | "RSA3072" | "RSA4096" | "RSA8192";
+
+/** Durations are in milliseconds; texts are empty where there is nothing to say. */
+export interface AcmeSettings {
+  /** Product and version, for servers. */
+  readonly userAgent: string;
+  /** The file for what failed and what is under way. */
+  readonly statePath: string;
+  /** Where the account with a CA is; `first`: it is the preferred one. */
+  readonly account: (directory: string, first: boolean) => AccountStore;
+  readonly email: string;
+  /** URLs of CAs' directories, in order of preference. */
+  readonly directories: readonly string[];
+  /** Of each CA, `-` for none; as many keys. */
+  readonly externalKids: readonly string[];
+  readonly externalHmacs: readonly string[];
+  readonly externalAlgorithm: MacAlgorithm;
+  /** In order of preference. */
+  readonly challenges: readonly string[];
+  readonly profile: string;
+  readonly keyType: KeyType;
+  readonly preferredChain: string;
+  readonly mustStaple: boolean;
+  /** Requests a second. */
+  readonly requestLimit: number;
+  /** Between the starts of two orders. */
+  readonly obtainInterval: number;
+  /** For one certificate; 0 for none. */
+  readonly timeout: number;
+  /** Of this program, where CAs look for challenges. */
+  readonly ports: { readonly http: number; readonly https: number };
+  /** What CAs' own servers are verified by: files of roots, the usual ones too, another name. */
+  readonly rootFiles: readonly string[];
+  readonly systemRoots: boolean;
+  readonly serverName: string;
+  readonly dnsProvider: string;
+  /** None: those of the system and of each zone. */
+  readonly resolvers: readonly string[];
+  /** Instead of looking whether a record is seen; undefined: look. */
+  readonly propagationDelay: number | undefined;
+  readonly followCnames: boolean;
+}
+
+/** As Centauri's options have it. */
+export function acmeSettings(options: Options): AcmeSettings {
+  const unchecked = options.boolean("acme-disable-propagation-check");
+  return {
+    userAgent: "Centauri/0.1",
+    statePath: `${options.string("certificate-store")}.acme`,
+    account: (directory, first) => accountFile(options.string("user-data"), directory, first),
+    email: options.string("acme-email"),
+    directories: options.list("acme-directory"),
+    externalKids: options.list("acme-external-kid"),
+    externalHmacs: options.list("acme-external-hmac"),
+    externalAlgorithm: options.choice("acme-external-algorithm") as MacAlgorithm,
+    challenges: challengeTypes(options),
+    profile: options.string("acme-profile"),
+    keyType: options.choice("acme-key-type") as KeyType,
+    preferredChain: options.string("acme-preferred-chain"),
+    mustStaple: options.boolean("ocsp-stapling"),
+    requestLimit: options.integer("acme-overall-request-limit"),
+    obtainInterval: options.duration("acme-obtain-interval"),
+    timeout: options.duration("acme-overall-timeout"),
+    ports: { http: options.integer("http-port"), https: options.integer("https-port") },
+    rootFiles: options.string("lego-ca-certificates").split(delimiter).filter((one) => one !== ""),
+    systemRoots: options.boolean("lego-ca-system-cert-pool"),
+    serverName: options.string("lego-ca-server-name"),
+    dnsProvider: options.string("dns-provider"),
+    resolvers: options.string("acme-resolvers").split(/[\s,]+/).filter((one) => one !== ""),
+    propagationDelay: unchecked ? options.duration("acme-propagation-delay") : undefined,
+    followCnames: !options.boolean("lego-disable-cname-support"),
+  };
+}
 
 /** Whether certificates are to be obtained: somebody gave an address, a CA or a DNS provider. */
 export function isAutomatic(options: Options): boolean {

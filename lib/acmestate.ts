@@ -4,6 +4,7 @@
  * certificate is being issued for, with its key, so that nothing that was issued is lost. One file,
  * shared between processes as jsonfile.ts does it.
  */
+import { createPrivateKey } from "node:crypto";
 import { JsonMap, type Shape } from "./jsonfile.ts";
 
 /** Why there is no certificate, for a person; and when the next attempt may be made. */
@@ -34,8 +35,23 @@ export interface Entry {
   readonly provenBy?: string | undefined;
 }
 
-const FAILURE_TEXTS = ["at", "next", "configuration", "dns", "cause", "message", "advice"];
-const PENDING_TEXTS = ["directory", "url", "key"];
+const isText = (value: unknown): value is string => typeof value === "string";
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && Number(value) >= 0;
+/** A time that isn't one would be compared as NaN: neither due nor to come. */
+const isTime = (value: unknown): boolean => isText(value) && !Number.isNaN(Date.parse(value));
+const isUrl = (value: unknown): boolean => isText(value) && URL.canParse(value);
+
+/** What each member that is there has to be. */
+const MEMBERS: Readonly<Record<keyof Entry, (value: unknown) => boolean>> = {
+  failure: members({
+    ...{ count: isCount, at: isTime, next: (value) => value === "" || isTime(value) },
+    ...{ configuration: isText, dns: isText, cause: isText, message: isText, advice: isText },
+  }),
+  holds: (value) => Object.values(Object(value)).every(isTime),
+  hasty: members({ count: isCount, at: isTime }),
+  pending: members({ directory: isUrl, url: isUrl, key: isKey }),
+  provenBy: isText,
+};
 
 const SHAPE: Shape<Entry> = {
   maxBytes: 64 * 1024 * 1024,
@@ -79,16 +95,25 @@ export function namesKey([subject = "", ...others]: readonly string[]): string {
   return [subject, ...others.toSorted()].join(" ");
 }
 
-function isEntry(value: unknown): value is Entry {
-  const { failure, pending, provenBy, hasty, holds } = Object(value);
-  return (failure === undefined || (hasTexts(failure, FAILURE_TEXTS) && isCount(failure.count))) &&
-    (hasty === undefined || (hasTexts(hasty, ["at"]) && isCount(hasty.count))) &&
-    (holds === undefined || hasTexts(holds, Object.keys(Object(holds)))) &&
-    (pending === undefined || hasTexts(pending, PENDING_TEXTS)) &&
-    (provenBy === undefined || typeof provenBy === "string");
+function isEntry(value: unknown): boolean {
+  const entry = Object(value);
+  return Object.entries(MEMBERS).every(([name, is]) =>
+    entry[name] === undefined || is(entry[name])
+  );
+}
+
+function members(all: Readonly<Record<string, (value: unknown) => boolean>>) {
+  return (value: unknown): boolean =>
+    Object.entries(all).every(([name, is]) => is(Object(value)[name]));
+}
+
+/** Without it an order can't be ended, and would be taken up again each time. */
+function isKey(value: unknown): boolean {
+  try {
+    return isText(value) && createPrivateKey(value).type === "private";
+  } catch {
+    return false;
+  }
 }
 
 const isThere = (value: unknown): boolean => value !== undefined;
-const isCount = (value: unknown): boolean => Number.isSafeInteger(value);
-const hasTexts = (value: unknown, names: readonly string[]): boolean =>
-  names.every((name) => typeof Object(value)[name] === "string");

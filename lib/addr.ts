@@ -56,6 +56,18 @@ export function toDomainName(text: string): string | undefined {
 }
 
 /**
+ * `*.example.com` for a name right below one of the domains (which may be written with the `*.`);
+ * names that become equal once, where the first one was.
+ */
+export function foldWildcards(names: readonly string[], wildcards: readonly string[]): string[] {
+  const domains = wildcards.map((domain) => domain.toLowerCase().replace(/^\*?\./, ""));
+  const isBelow = (name: string) =>
+    domains.includes(name.slice(name.indexOf(".") + 1).toLowerCase());
+  const folded = names.map((name) => isBelow(name) ? name.replace(/^[^.]*/, "*") : name);
+  return [...new Set(folded)];
+}
+
+/**
  * `host`, `host:port`, `[v6]` or `[v6]:port`, port 1 to 65535; otherwise undefined. What is in
  * brackets is an IPv6 address (with a zone, perhaps); any other host is the caller's to judge. An
  * IPv6 address without brackets is undefined: `::1:80` could be a host and a port, or neither.

@@ -2,14 +2,13 @@
  * A CA with the account that is used there: registered when it is first needed, its key on disk
  * before the CA hears of it (RFC 8555 sections 7.3.1 to 7.3.6).
  *
- * Needs `acme.ts`, `account.ts`, `httpsclient.ts`, `lock.ts`.
+ * Needs `acme.ts`, `account.ts`, `httpsclient.ts`.
  */
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { accountPath, loadAccount, saveAccount, type StoredAccount } from "./account.ts";
-import { AcmeClient, AcmeError } from "./acme.ts";
+import type { AccountStore, StoredAccount } from "./account.ts";
+import { AcmeClient, AcmeError, orAborted } from "./acme.ts";
 import type { HttpClient } from "./httpsclient.ts";
 import { type MacAlgorithm, thumbprint } from "./jose.ts";
-import { withLock } from "./lock.ts";
 
 /** What a CA may say of an account that isn't, or isn't signed for, as it used to be. */
 const ACCOUNT_PROBLEMS = ["accountDoesNotExist", "unauthorized", "malformed"];
@@ -33,8 +32,8 @@ export interface AuthorityOptions {
   /** For the account; may be empty. */
   readonly email: string;
   readonly externalAccount?: ExternalAccount | undefined;
-  /** Path of the file that the first CA's account is in. */
-  readonly userData: string;
+  /** Where that account is. */
+  readonly account: AccountStore;
   readonly http: HttpClient;
   readonly progress: (step: string, fields: Readonly<Record<string, string>>) => void;
 }
@@ -63,9 +62,13 @@ export class Authority {
     return this.#client;
   }
 
-  /** What the account is asked for; if the CA doesn't know it any more it is registered again. */
-  async use<T>(work: (client: AcmeClient) => Promise<T>): Promise<T> {
-    const client = await this.client();
+  /**
+   * What the account is asked for; if the CA doesn't know it any more it is registered again. The
+   * client that `work` gets ends with the signal, as does the wait for it.
+   */
+  async use<T>(work: (client: AcmeClient) => Promise<T>, signal: AbortSignal): Promise<T> {
+    const withAccount = async () => (await orAborted(this.client(), signal)).withSignal(signal);
+    const client = await withAccount();
     try {
       return await work(client);
     } catch (error) {
@@ -73,45 +76,44 @@ export class Authority {
       this.#client = undefined;
       const loaded = await this.#load();
       // Another process may have given the account another key, or made another one.
-      const isSame = client.keyAuthorization("") === `.${thumbprint(loaded.account.key)}` &&
-        client.accountUrl === loaded.account.registration?.uri;
+      const isSame = client.keyAuthorization("") === `.${thumbprint(loaded.key)}` &&
+        client.accountUrl === loaded.registration?.uri;
       if (isSame && error.type !== "accountDoesNotExist") throw error;
       if (isSame) await this.#register(client, loaded);
-      return work(await this.client());
+      return work(await withAccount());
     }
   }
 
   /** RFC 8555 7.3.5. The new key is on disk before the CA is asked to take it. */
   async rollOver(): Promise<void> {
     const client = await this.client();
-    const { path, account } = await this.#load();
+    const account = await this.#load();
     const nextKey = newAccountKey();
-    await saveAccount(path, { ...account, nextKey });
+    await this.#save({ ...account, nextKey });
     await client.keyChange(nextKey);
-    await saveAccount(path, { ...account, key: nextKey, nextKey: undefined });
+    await this.#save({ ...account, key: nextKey, nextKey: undefined });
   }
 
   /** RFC 8555 7.3.6: for good; the next certificate takes a new account. */
   async deactivate(): Promise<void> {
     const client = await this.client();
-    const { path, account } = await this.#load();
+    const account = await this.#load();
     await client.deactivateAccount();
-    await saveAccount(path, { ...account, key: newAccountKey(), registration: undefined });
+    await this.#save({ ...account, key: newAccountKey(), registration: undefined });
     this.#client = undefined;
   }
 
   async #open(): Promise<AcmeClient> {
-    const loaded = await this.#load();
-    const { path, account } = loaded;
+    const account = await this.#load();
     const { directory, email, progress } = this.#options;
     progress("directory", { url: directory });
     const url = account.registration?.uri;
     let client = this.#newClient(account.key, url);
-    if (account.nextKey !== undefined) client = await this.#endRollOver(client, loaded);
-    else if (url === undefined) return this.#register(client, loaded);
+    if (account.nextKey !== undefined) client = await this.#endRollOver(client, account);
+    else if (url === undefined) return this.#register(client, account);
     if (account.email !== email && email !== "") {
       await client.updateAccount([`mailto:${email}`]);
-      await saveAccount(path, { ...(await this.#load()).account, email });
+      await this.#save({ ...await this.#load(), email });
     }
     progress("account", { url: client.accountUrl ?? "" });
     return client;
@@ -123,29 +125,25 @@ export class Authority {
   }
 
   /** After a crash in a roll-over: whichever key the CA knows is the account's. */
-  async #endRollOver(old: AcmeClient, { path, account }: Loaded): Promise<AcmeClient> {
+  async #endRollOver(old: AcmeClient, account: StoredAccount): Promise<AcmeClient> {
     const client = this.#newClient(account.nextKey ?? account.key);
     try {
       await client.newAccount({ onlyReturnExisting: true });
-      await saveAccount(path, {
-        ...account,
-        key: account.nextKey ?? account.key,
-        nextKey: undefined,
-      });
+      await this.#save({ ...account, key: account.nextKey ?? account.key, nextKey: undefined });
       return client;
     } catch (error) {
       if (!(error instanceof AcmeError) || error.type !== "accountDoesNotExist") throw error;
-      await saveAccount(path, { ...account, nextKey: undefined });
+      await this.#save({ ...account, nextKey: undefined });
       return old;
     }
   }
 
-  async #register(client: AcmeClient, { path, account }: Loaded): Promise<AcmeClient> {
+  async #register(client: AcmeClient, account: StoredAccount): Promise<AcmeClient> {
     const { email, progress } = this.#options;
     const contact = email === "" ? [] : [`mailto:${email}`];
     const externalAccount = await this.#binding(client);
     const { url, body } = await client.newAccount({ contact, externalAccount });
-    await saveAccount(path, { ...account, email, registration: { body, uri: url } });
+    await this.#save({ ...account, email, registration: { body, uri: url } });
     progress("account registered", { url });
     return client;
   }
@@ -169,23 +167,17 @@ export class Authority {
   }
 
   /** The stored account, or a new one whose key is on disk now. */
-  async #load(): Promise<Loaded> {
-    const { userData, directory, first, email } = this.#options;
-    const path = await accountPath(userData, directory, first);
-    const load = async () => {
-      const stored = await loadAccount(path, directory);
-      return stored && { path, account: { ...stored, directory } };
-    };
-    return await load() ?? withLock(path, async () => { // of two that begin, one makes the key
+  async #load(): Promise<StoredAccount> {
+    const { account: store, directory, email } = this.#options;
+    return await store.load() ?? store.exclusively(async () => {
       const account = { directory, email, key: newAccountKey() };
-      return await load() ?? saveAccount(path, account).then(() => ({ path, account }));
+      return await store.load() ?? this.#save(account).then(() => account);
     });
   }
-}
 
-interface Loaded {
-  readonly path: string;
-  readonly account: StoredAccount;
+  #save(account: StoredAccount): Promise<void> {
+    return this.#options.account.save(account);
+  }
 }
 
 /** P-256, which every CA takes. */

@@ -9,8 +9,9 @@
 import { isIP } from "node:net";
 import type { Problem } from "./acme.ts";
 import { isDomainName, MAX_NAME, parseNetworks } from "./addr.ts";
+import type { CaaRecord } from "./dnsmsg.ts";
 import { errorText, quote } from "./log.ts";
-import type { TxtAnswer } from "./resolver.ts";
+import type { Resolver, TxtAnswer } from "./resolver.ts";
 
 const MAX_DETAIL = 2_000; // UTF-16 units that are looked at
 const MAX_SHOWN = 300; // of which a message shows so many
@@ -32,10 +33,13 @@ export interface Failure {
   readonly error?: Error | undefined;
   /** Where this machine listens. */
   readonly ports?: { readonly http: number; readonly https: number } | undefined;
-  /** From here: what the name resolves to, or what each server says its TXT records are. */
+  /** Of the name, by other challenges. */
+  readonly earlier?: readonly unknown[] | undefined;
+  /** From here: what the name resolves to, what each server says its TXT records are, CAA. */
   readonly seen?: {
     readonly addresses?: readonly string[] | undefined;
     readonly txt?: readonly TxtAnswer[] | undefined;
+    readonly caa?: Awaited<ReturnType<Resolver["caa"]>> | undefined;
   } | undefined;
   readonly retryAt?: Date | undefined;
   /** Of the certificate that is served meanwhile. */
@@ -99,7 +103,7 @@ const ERRORS: readonly Rule[] = [
   ["timed-out", /due to timeout|Signal timed out/, LATER, OTHER_CA],
   ["challenge-missing", / can be proved by .{0,200} only, not by /, NEVER],
   ["binding-refused", /base64url/, NEVER],
-  ["directory-wrong", NO_DIRECTORY, NEVER],
+  ["directory-wrong", NO_DIRECTORY, SOON], // or a page of what is in between, for a while
 ];
 const CA_ERRORS: readonly Rule[] = [
   ["ca-untrusted", /its certificate /, SOON],
@@ -172,19 +176,20 @@ unknown: no certificate for {name}
 
 /** Why it failed and what to do. */
 export function explain(failure: Failure): Explanation {
-  const { problem, seen = {} } = failure;
+  const { problem, seen = {}, earlier = [] } = failure;
   const found = problem ? fromProblem(problem, failure) : fromError(failure);
   const [cause, , retry = LATER, otherCa = false] = found.rule;
   const facts = collect(failure, found);
   const fill = (text: string) => text.replace(/\{(\w+)\}/g, (_, key) => facts.get(key) ?? "");
   const [says = "", advice = ""] = TEXTS.split(`\n${cause}: `)[1]?.split("\n") ?? [];
   const words = found.words && `: ${problem ? "the CA says " : ""}${quote(found.words, MAX_SHOWN)}`;
+  const before = earlier.map((error) => `; before that ${quote(errorText(error), MAX_SHOWN)}`);
   // A pause is lifted at the CA, which nothing here would notice.
   const tomorrow = cause === "paused" ? new Date(Date.now() + DAY) : undefined;
   const retryAt = failure.retryAt ?? retryAfter(found.words) ?? tomorrow;
   return {
     cause,
-    message: fill(says) + fromHere(seen) + words,
+    message: fill(says) + fromHere(seen) + words + before.join(""),
     advice: fill(advice.trim()),
     retry,
     ...retryAt && { retryAt },
@@ -214,8 +219,9 @@ function typeOf({ type, status }: Problem): string {
 function fromError({ error, ca, challenge }: Failure): Found {
   const words = error ? errorText(error).slice(0, MAX_DETAIL) : "";
   const others = words.includes(ca) ? CA_ERRORS : challenge === "dns-01" ? PROVIDER_ERRORS : [];
-  const rule = [...ERRORS, ...others].find(([, pattern]) => pattern.test(words));
-  return { rule: rule ?? UNKNOWN, words };
+  const rule = [...ERRORS, ...others].find(([, pattern]) => pattern.test(words)) ?? UNKNOWN;
+  // Once there is an order the CA counts, and the words may be a provider's, or a program's.
+  return { rule: challenge === undefined ? rule : [rule[0], rule[1]], words };
 }
 
 /** What the texts may tell. */
@@ -248,10 +254,16 @@ function addressIn(words: string): string {
 }
 
 /** What is seen from here, in brackets. */
-function fromHere({ addresses, txt }: NonNullable<Failure["seen"]>): string {
+function fromHere({ addresses, txt, caa }: NonNullable<Failure["seen"]>): string {
+  if (caa?.records.length === 0) return " (no CAA records are seen from here)";
+  if (caa) return ` (CAA here, at ${shown(caa.name)}: ${caaText(caa.records)})`;
   if (addresses) return ` (DNS here says ${list(addresses) || "nothing"})`;
   return txt ? ` (TXT records by server: ${list(txt.map(ofServer)) || "none found"})` : "";
 }
+
+/** `"issue ca.example, iodef mailto:…"`. */
+export const caaText = (records: readonly CaaRecord[]): string =>
+  quote(records.map(({ tag, value }) => `${tag} ${value}`).join(", "), 200);
 
 function ofServer({ server, values, error = "" }: TxtAnswer): string {
   return `${quote(server)} ` +

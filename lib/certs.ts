@@ -10,6 +10,7 @@ import { constants, generateKeyPairSync, randomBytes } from "node:crypto";
 import type { Socket } from "node:net";
 import tls from "node:tls";
 import { namesKey } from "./acmestate.ts";
+import { foldWildcards } from "./addr.ts";
 import type { Logger } from "./log.ts";
 import { certificateNames as routeNames, type Route } from "./routes.ts";
 import { type CertificateRecord, type CertificateStore, newRecord } from "./store.ts";
@@ -185,14 +186,6 @@ export class Certificates {
     const next = "its names get the TLS alert unrecognized_name";
     this.#log.warn("no certificate for route", { route: route.domains[0], error, next });
   }
-}
-
-/** `*.example.com` for a name right below one of the domains; names that become equal once. */
-export function foldWildcards(names: readonly string[], wildcards: readonly string[]): string[] {
-  const domains = wildcards.map((domain) => domain.toLowerCase().replace(/^\*?\./, ""));
-  const isBelow = (name: string) => domains.includes(name.slice(name.indexOf(".") + 1));
-  const folded = names.map((name) => isBelow(name) ? name.replace(/^[^.]*/, "*") : name);
-  return [...new Set(folded)];
 }
 
 function makeEntry(record: CertificateRecord): Entry {

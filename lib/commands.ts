@@ -6,11 +6,11 @@
  */
 import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import process from "node:process";
-import { toDomainName } from "./addr.ts";
-import { challengeTypes, commandOf } from "./acmesettings.ts";
+import { canonicalAddress, foldWildcards, spellAddress, toDomainName } from "./addr.ts";
+import { acmeSettings, challengeTypes, commandOf } from "./acmesettings.ts";
 import { type Autocert, createAutocert } from "./autocert.ts";
-import { Certificates, foldWildcards } from "./certs.ts";
 import type { ChallengeAnswers } from "./challenges.ts";
 import { IssueError } from "./issuer.ts";
 import { type Fields, type Logger, quote } from "./log.ts";
@@ -30,14 +30,13 @@ export interface CommandParts {
 
 /** False when it didn't work; then the last lines say why, and what to do. */
 export async function runCommand(options: Options, parts: CommandParts): Promise<boolean> {
-  const { store, write } = parts;
+  const { write } = parts;
   const progress = (step: string, fields: Fields = {}) => {
     const details = Object.values(fields).map((value) => quote(String(value)).slice(1, -1));
     write(`${step.padEnd(20)} ${details.join("  ")}`.trimEnd());
   };
-  const log = parts.log;
-  const certificates = new Certificates(store, { providers: [], wildcards: [], log });
-  const autocert = await createAutocert(options, { ...parts, certificates, progress });
+  const settings = acmeSettings(options);
+  const autocert = await createAutocert(settings, { ...parts, progress, onChange: () => {} });
   try {
     const command = commandOf(options);
     if (command === "obtain") await obtain(options, parts, autocert);
@@ -72,12 +71,12 @@ async function obtain(options: Options, parts: CommandParts, autocert: Autocert)
   parts.write("done                 a running Centauri takes it up at SIGHUP");
 }
 
-/** `*.` and A-labels, in lower case. */
-const spelled = (name: string): string =>
-  name.replace(
-    /^(\*\.)?(.*)$/,
-    (_all, star = "", rest = "") => star + (toDomainName(rest) ?? rest),
-  );
+/** `*.` and A-labels, in lower case; addresses as the CA will spell them. */
+function spelled(name: string): string {
+  if (isIP(name) > 0) return spellAddress(canonicalAddress(name));
+  const [, star = "", rest = ""] = /^(\*\.)?(.*)$/.exec(name) ?? [];
+  return star + (toDomainName(rest) ?? rest);
+}
 
 async function changeAccount(
   action: string,

@@ -213,6 +213,12 @@ function readLabels(cursor: Cursor): Buffer[] {
   }
 }
 
+/** The name and its parents, the root excepted. */
+export function ancestors(name: string): string[] {
+  const labels = name.split(".");
+  return labels.map((_, i) => labels.slice(i).join("."));
+}
+
 /** The rdata of NS and CNAME. Throws DnsMessageError. */
 export const nameOf = (data: Buffer): string => readName({ bytes: data, at: 0 });
 

@@ -7,8 +7,8 @@
  * the call.
  */
 import { Buffer } from "node:buffer";
-import type { Socket } from "node:net";
 import process from "node:process";
+import type { Duplex } from "node:stream";
 import {
   type BodyLength,
   CHUNKED,
@@ -46,7 +46,7 @@ export class ClientConnection {
   /** When it was last freed, for the pool. */
   idleSince = 0;
 
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #reader = new MessageReader(HEAD_LIMITS);
   readonly #onFree: (connection: ClientConnection) => void;
   #handler: ResponseHandler | undefined;
@@ -64,7 +64,7 @@ export class ClientConnection {
   #corked = false;
 
   /** `onFree` is called when the connection is free again, and when it is closed (see `open`). */
-  constructor(socket: Socket, onFree: (connection: ClientConnection) => void) {
+  constructor(socket: Duplex, onFree: (connection: ClientConnection) => void) {
     this.#socket = socket;
     this.#onFree = onFree;
     socket.on("end", () => this.#onEnd());

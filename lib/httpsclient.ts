@@ -216,13 +216,16 @@ function connect(url: URL, options: HttpClientOptions, task: Task): Promise<net.
 }
 
 /** Node 22.23 finds an IPv6 address in no certificate. */
-function checkServerIdentity(host: string, certificate: tls.PeerCertificate): Error | undefined {
+export function checkServerIdentity(
+  host: string,
+  certificate: tls.PeerCertificate,
+): Error | undefined {
   if (net.isIPv6(host) && new X509Certificate(certificate.raw).checkIP(host)) return undefined;
   return tls.checkServerIdentity(host, certificate);
 }
 
-/** Sends a request and collects its answer. */
-function converse(
+/** Sends a request and collects its answer; rejects with what went wrong, as it is. */
+export function converse(
   connection: ClientConnection,
   { method, head, body, maxBody }: { method: string; head: string; body: Buffer; maxBody: number },
 ): Promise<HttpAnswer> {
@@ -262,6 +265,8 @@ const WORDS: readonly (readonly [codes: string, words: string])[] = [
   ["ENOTFOUND", "no such name, or it has no address"],
   ["EAI_AGAIN", "no DNS server answers"],
   ["ECONNREFUSED", "nothing listens there"],
+  ["ENOENT", "there is no such file or socket"],
+  ["EACCES EPERM", "this user may not"],
   ["ECONNRESET EPIPE", "the other side broke off"],
   ["ETIMEDOUT", "nobody answers there"],
   ["EHOSTUNREACH ENETUNREACH", "there is no way there from this network"],
@@ -275,7 +280,8 @@ const WORDS: readonly (readonly [codes: string, words: string])[] = [
   ["ERR_SSL_WRONG_VERSION_NUMBER", "it doesn't speak TLS on this port"],
 ];
 
-function inWords(error: unknown): string {
+/** What went wrong, for a person. */
+export function inWords(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(inWords).join("; ");
   if (!(error instanceof Error)) return String(error);
   const { code = "", reason } = error as Error & { code?: string; reason?: unknown };

@@ -5,7 +5,7 @@
  * Needs `order.ts`, `authority.ts`, `acmestate.ts`, `causes.ts`, `preflight.ts`, `resolver.ts`,
  * `store.ts`.
  */
-import { AcmeError } from "./acme.ts";
+import { AcmeError, type Problem } from "./acme.ts";
 import { type AcmeState, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
 import { explain, type Explanation, type Failure, NO_DIRECTORY } from "./causes.ts";
@@ -14,6 +14,9 @@ import { type OrderOptions, Orders, ProofError } from "./order.ts";
 import type { Preflight } from "./preflight.ts";
 import type { Resolver } from "./resolver.ts";
 import type { CertificateRecord, CertificateStore } from "./store.ts";
+
+/** For looking at DNS after a failure, in milliseconds. */
+const LOOK_TIMEOUT = 30_000;
 
 export interface IssuerOptions extends OrderOptions {
   /** In order of preference. */
@@ -69,7 +72,7 @@ export class Issuer {
         return await this.#obtainFrom(authority, names, signal, old);
       } catch (error) {
         if (signal.aborted) throw error;
-        const failure = await this.#explain(error, authority, names, old);
+        const failure = await this.#explain(error, authority, names, signal, old);
         const { otherCa, retryAt } = failure.explanation;
         failures.push(failure);
         if (retryAt !== undefined) await this.#hold(key, authority, retryAt);
@@ -89,12 +92,11 @@ export class Issuer {
   ): Promise<CertificateRecord> {
     const { timeout, preflight } = this.#options;
     const signal = timeout === 0 ? outer : AbortSignal.any([outer, AbortSignal.timeout(timeout)]);
-    const record = await authority.use(async (shared) => {
-      const client = shared.withSignal(signal);
+    const record = await authority.use(async (client) => {
       const obstacle = await preflight(names, authority, client, signal);
       if (obstacle !== undefined) throw new IssueError(obstacle, authority.host);
       return this.#orders.place({ names, key: namesKey(names), client, authority, signal, old });
-    });
+    }, signal);
     await this.#save(record, names);
     return record;
   }
@@ -122,6 +124,7 @@ export class Issuer {
     error: unknown,
     { host: ca }: Authority,
     names: readonly string[],
+    signal: AbortSignal,
     old?: CertificateRecord,
   ): Promise<IssueError> {
     if (error instanceof IssueError) return error;
@@ -129,13 +132,15 @@ export class Issuer {
     const cause = error instanceof ProofError ? error.cause : error;
     const isOfCa = cause instanceof AcmeError && !NO_DIRECTORY.test(cause.message);
     const problem = isOfCa ? cause : undefined;
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(LOOK_TIMEOUT)]);
     const explanation = explain({
       names,
       ca,
       ports: this.#options.ports,
       error: cause instanceof Error ? cause : new Error(String(cause)),
       ...proof && { name: proof.identifier.value, challenge: proof.challenge.type },
-      ...proof && { seen: await this.#look(proof) },
+      ...error instanceof ProofError && { earlier: error.earlier.map((one) => one.cause) },
+      seen: await this.#look(proof, problem?.problem, names, limited),
       ...problem && { problem: problem.problem },
       ...problem?.retryAfter && { retryAt: new Date(Date.now() + problem.retryAfter) },
       ...old && { notAfter: new Date(old.notAfter) },
@@ -143,16 +148,28 @@ export class Issuer {
     return new IssueError(explanation, ca, error);
   }
 
-  /** What a name's DNS says at the moment. */
-  async #look({ identifier: { value }, challenge: { type } }: Proof): Promise<Failure["seen"]> {
+  /** What DNS says at the moment of what the CA found wrong, or of the name to be proved. */
+  async #look(
+    proof: Proof | undefined,
+    problem: Problem | undefined,
+    names: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Failure["seen"]> {
     const { resolver } = this.#options;
-    if (type !== "dns-01") {
-      const addresses = await resolver.addresses(value).catch(() => undefined);
-      return addresses && { addresses };
+    const value = proof?.identifier.value;
+    const nothing = () => undefined;
+    const all = problem === undefined ? [] : [...problem.subproblems, problem];
+    const forbids = all.find(({ type, detail }) => /:caa$|\bCAA\b/.test(`${detail} ${type}`));
+    if (forbids !== undefined) {
+      const name = names.find((one) => one === forbids.identifier?.value) ?? value ?? names[0]!;
+      return { caa: await resolver.caa(name.replace(/^\*\./, ""), signal).catch(nothing) };
     }
-    const name = await resolver.canonicalName(`_acme-challenge.${value}`).catch(() => undefined);
-    const txt = name && await resolver.txtEverywhere(name).catch(() => undefined);
-    return txt ? { txt } : undefined;
+    if (value === undefined) return undefined;
+    if (proof?.challenge.type !== "dns-01") {
+      return { addresses: await resolver.addresses(value, signal).catch(nothing) };
+    }
+    const at = `_acme-challenge.${value}`;
+    return { txt: await resolver.txtEverywhere(at, signal).catch(nothing) };
   }
 
   async #save(record: CertificateRecord, names: readonly string[]): Promise<void> {

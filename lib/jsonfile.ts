@@ -80,6 +80,11 @@ export class JsonMap<V> {
     return change === undefined ? old : this.#shape.merge(old, change);
   }
 
+  values(): V[] {
+    const keys = new Set([...this.#saved.keys(), ...this.#unsaved.keys()]);
+    return [...keys].map((key) => this.get(key)!);
+  }
+
   /**
    * Resolves when it is on disk. Changes that come during a write are written together. If writing
    * fails, `get` has the change all the same, and the next one tries again.

@@ -121,7 +121,7 @@ function cut(text: string, max: number = MAX_VALUE): string {
 }
 
 /** `\n`, `\u001b`, `\u202e`, a pair for what lies beyond 16 bits; JSON, and a reader, undo them. */
-function escape(text: string): string {
+export function escape(text: string): string {
   const number = (unit: string) => "\\u" + unit.charCodeAt(0).toString(16).padStart(4, "0");
   return text.replace(UNPRINTABLE, (char) => {
     const json = JSON.stringify(char).slice(1, -1);

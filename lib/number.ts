@@ -1,5 +1,5 @@
 /**
- * Numbers on the wire, read strictly. Pure; needs nothing.
+ * Numbers on the wire and of options, read strictly. Pure; needs nothing.
  *
  * `parseInt("0x10", 16)` is 16 and `Number("1e3")` is 1000: two programs that read the same digits
  * differently is how requests get smuggled. Here a number is digits and nothing else.
@@ -16,6 +16,11 @@ export function parseDecimal(
 /** As parseDecimal, with hexadecimal digits of either case and no `0x`. */
 export function parseHex(text: string, max: number = Number.MAX_SAFE_INTEGER): number | undefined {
   return parseDigits(text, 16, max);
+}
+
+/** A file's mode, of octal digits only: `600`, `0644`; undefined beyond 0o777. */
+export function parseMode(text: string): number | undefined {
+  return parseDigits(text, 8, 0o777);
 }
 
 function parseDigits(text: string, base: number, max: number): number | undefined {

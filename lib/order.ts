@@ -7,6 +7,7 @@
  * `x509.ts`.
  */
 import { createPrivateKey, createPublicKey, generateKeyPair, type KeyObject } from "node:crypto";
+import tls from "node:tls";
 import { promisify } from "node:util";
 import {
   type AcmeClient,
@@ -16,6 +17,7 @@ import {
   type Order,
   toIdentifier,
 } from "./acme.ts";
+import type { KeyType } from "./acmesettings.ts";
 import type { AcmeState } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
 import type { Proof, Solver } from "./challenges.ts";
@@ -26,8 +28,6 @@ import { perKey } from "./turns.ts";
 import { certificateNames, certificateRequest, coversName } from "./x509.ts";
 import { privateKeyPem, readCertificate } from "./x509.ts";
 
-/** What a key can be; P-256 is what every client takes and costs least. */
-export const KEY_TYPES = ["P256", "P384", "RSA2048", "RSA3072", "RSA4096"] as const;
 /** For cleaning up after an attempt, which has none of its time left, in milliseconds. */
 const CLEAN_UP_TIMEOUT = 60_000;
 
@@ -40,7 +40,7 @@ export interface OrderOptions {
   readonly state: AcmeState;
   readonly log: Logger;
   readonly progress: Progress;
-  readonly keyType: (typeof KEY_TYPES)[number];
+  readonly keyType: KeyType;
   readonly mustStaple: boolean;
   /** Empty for the CA's default, as the next. */
   readonly profile: string;
@@ -65,6 +65,8 @@ type Open = { readonly order: Order; readonly key: KeyObject };
 export class ProofError extends Error {
   readonly proof: Proof;
   readonly offered: readonly string[];
+  /** Of the same name, by other types, in the same attempt. */
+  earlier: readonly ProofError[] = [];
 
   constructor(proof: Proof, { challenges }: Authorization, cause: unknown) {
     super(`${proof.challenge.type} failed`, { cause });
@@ -94,8 +96,12 @@ export class Orders {
       failed.push(...errors);
       for (const error of errors) {
         const left = this.#typesLeft(error.proof, failed);
-        if (!left.some((type) => error.offered.includes(type))) throw error;
         const { identifier: { value: name }, challenge: { type } } = error.proof;
+        if (!left.some((one) => error.offered.includes(one))) {
+          const isSame = (other: ProofError) => other.proof.identifier.value === name;
+          error.earlier = failed.filter((other) => other !== error && isSame(other));
+          throw error;
+        }
         progress("challenge failed", { name, type, error: error.cause as Error });
       }
     }
@@ -131,7 +137,8 @@ export class Orders {
       this.#options.progress("order taken up again", { url: order.url });
       return { order, key: createPrivateKey(pending.key) };
     } catch (error) {
-      if (error instanceof AcmeError && error.problem.status < 500) return undefined;
+      // It is gone, or nobody's any more; while a CA is busy or down it may still be there.
+      if (error instanceof AcmeError && !isOfMoment(error)) return undefined;
       throw error;
     }
   }
@@ -154,6 +161,9 @@ export class Orders {
   /** Proves every name of an order, all at once; gives those that couldn't be. */
   async #prove(wanted: Wanted, order: Order, failed: readonly ProofError[]): Promise<ProofError[]> {
     const { client, names, key } = wanted;
+    // RFC 8555 7.1.3: one a name, or fewer. All are asked for at once.
+    const count = order.authorizations.length;
+    if (count > names.length) throw new Error(`the CA wants ${count} proofs of ${names.length}`);
     const known = await Promise.all(
       order.authorizations.map((url) => client.getAuthorization(url)),
     );
@@ -199,6 +209,8 @@ export class Orders {
       progress("name proved", { name, type });
     } catch (error) {
       if (signal.aborted) throw signal.reason;
+      // The CA can't be reached, which is no challenge's fault: the order is taken up again.
+      if (told && isOfMoment(error)) throw error;
       // A courtesy to the CA: what will never be tried needn't be kept open.
       if (!told) await client.deactivateAuthorization(authorization.url).catch(() => {});
       throw new ProofError(proof, authorization, error);
@@ -273,10 +285,14 @@ function replacedId(
   }
 }
 
+/** Of the network, or of a CA that is down or busy. */
+const isOfMoment = (error: unknown): boolean =>
+  !(error instanceof AcmeError) || error.problem.status >= 500 || error.problem.status === 429;
+
 const isAgain = (failed: readonly ProofError[], { identifier }: Proof): boolean =>
   failed.some(({ proof }) => proof.identifier.value === identifier.value);
 
-async function generateKey(type: OrderOptions["keyType"]): Promise<KeyObject> {
+async function generateKey(type: KeyType): Promise<KeyObject> {
   const generate = promisify(generateKeyPair);
   if (type.startsWith("RSA")) {
     const modulusLength = parseDecimal(type.slice(3)) ?? 2048;
@@ -286,13 +302,24 @@ async function generateKey(type: OrderOptions["keyType"]): Promise<KeyObject> {
 }
 
 /** What is wrong with a chain that should be for this key and these names, and valid now. */
-function faultOf(chain: string, key: KeyObject, names: readonly string[]): string | undefined {
+export function faultOf(
+  chain: string,
+  key: KeyObject,
+  names: readonly string[],
+): string | undefined {
   const { publicKey, notAfter } = readCertificate(chain);
   const expected = createPublicKey(key).export({ type: "spki", format: "der" });
   if (!publicKey.equals(expected)) return "is for another key";
   const covered = certificateNames(chain);
   const missing = names.find((name) => !covered.includes(name) && !coversName(covered, name));
   if (missing !== undefined) return `lacks the name ${missing}`;
-  if (notAfter.getTime() > Date.now()) return undefined;
-  return `ended at ${notAfter.toISOString()}, or this machine's clock is wrong`;
+  if (notAfter.getTime() <= Date.now()) {
+    return `ended at ${notAfter.toISOString()}, or this machine's clock is wrong`;
+  }
+  try {
+    tls.createSecureContext({ key: privateKeyPem(key), cert: chain });
+    return undefined;
+  } catch (error) {
+    return `can't be served: ${(error as Error).message}`; // a weak signature in it, for example
+  }
 }

@@ -10,7 +10,7 @@ import { isIP } from "node:net";
 import type { AcmeClient } from "./acme.ts";
 import { type AcmeState, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
-import { expectsNoPublicCa, type Explanation } from "./causes.ts";
+import { caaText, expectsNoPublicCa, type Explanation } from "./causes.ts";
 import type { Solver } from "./challenges.ts";
 import { type CaaRecord, DnsMessageError } from "./dnsmsg.ts";
 import { type Logger, quote } from "./log.ts";
@@ -114,7 +114,7 @@ function unprovable(
   if (name === undefined && types.length > 0) return undefined;
   if (problem !== undefined) {
     const message = `the DNS provider can't be used: ${problem.message}`;
-    const advice = "Correct --dns-provider and its variables, and start Centauri again.";
+    const advice = "Correct --dns-provider and its variables, and start again.";
     return { ...passing, cause: "dns-provider", message, advice };
   }
   const message = `${name} can't be proved by ${types.join(" or ")}`;
@@ -163,12 +163,13 @@ async function forbidden(
   if (found === undefined || caaPermits(found.records, name.startsWith("*."), issuing)) {
     return undefined;
   }
-  const allowed = found.records.map(({ tag, value }) => `${tag} ${value}`).join(", ");
   const message = `CAA at ${found.name} forbids this CA to issue for ${name}: ` +
-    `it has ${quote(allowed, 200)}`;
+    `it has ${caaText(found.records)}`;
   const tag = found.records.some((one) => one.tag === "issuewild") ? "issuewild" : "issue";
   const wanted = name.startsWith("*.") ? tag : "issue"; // RFC 8659 section 4.3
-  const advice = `Add the record ${found.name} CAA 0 ${wanted} "${issuing.identities[0]}".`;
+  const advice = `Add the record ${found.name} CAA 0 ${wanted} ${
+    quote(issuing.identities[0]!, 100)
+  }.`;
   return { ...permanent, cause: "caa-forbids", message, advice };
 }
 

@@ -8,35 +8,38 @@ import process from "node:process";
 import { createLogger, type Level, type Logger } from "./log.ts";
 import { formatHelp, type Option, OptionError, type Options, parseOptions } from "./options.ts";
 
-export interface Program {
+/** `S`: what the options mean. */
+export interface Program<S> {
   /** As users write it, without its ending. */
   readonly name: string;
   /** Has `help`, `log.level` and `log.format`. */
   readonly options: readonly Option[];
   /** Where the log goes. */
   readonly log: "stdout" | "stderr";
-  /** Throws OptionError for what the table of options can't know. */
-  readonly check: (options: Options) => void;
+  /** Throws, or rejects with, OptionError for what the table of options can't know. */
+  readonly settings: (options: Options) => S | Promise<S>;
   /** Whether all is well; should not reject. */
-  readonly run: (options: Options, log: Logger) => Promise<boolean>;
+  readonly run: (options: Options, settings: S, log: Logger) => Promise<boolean>;
 }
 
 /** Reads the arguments and the environment, runs the program, and ends the process. */
-export function startProgram({ name, options: table, log: stream, check, run }: Program): void {
+export async function startProgram<S>(program: Program<S>): Promise<void> {
+  const { name, options: table } = program;
   let options: Options;
+  let settings: S;
   try {
     options = parseOptions(table, process.argv.slice(2), process.env);
     if (options.boolean("help")) {
       process.stdout.write(formatHelp(`Usage: ${name}.ts [options]`, table));
       return;
     }
-    check(options);
+    settings = await program.settings(options);
   } catch (error) {
     if (!(error instanceof OptionError)) throw error;
     process.stderr.write(`${name}: ${error.message}\n`);
     process.exit(2);
   }
-  const output = process[stream];
+  const output = process[program.log];
   const log = createLogger({
     level: options.choice("log.level") as Level,
     format: options.choice("log.format") as "text" | "json",
@@ -50,10 +53,11 @@ export function startProgram({ name, options: table, log: stream, check, run }: 
     log.error("internal error: please report it", { error: stack(error) });
   process.on("uncaughtException", onBug);
   process.on("unhandledRejection", onBug);
-  run(options, log).then((well) => process.exit(well ? 0 : 1), (error: Error) => {
+  const well = await program.run(options, settings, log).catch((error: Error) => {
     log.error("can't start", { error });
-    process.exit(1);
+    return false;
   });
+  process.exit(well ? 0 : 1);
 }
 
 /** The first signal to stop; a second one doesn't wait. */

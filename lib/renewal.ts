@@ -6,10 +6,10 @@
  *
  * Needs `issuer.ts`, `acmestate.ts`, `store.ts`, `acme.ts`, `x509.ts`, and timers.
  */
-import { createHash } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
-import { certificateId } from "./acme.ts";
-import { type Failure, namesKey } from "./acmestate.ts";
+import { certificateId, orAborted } from "./acme.ts";
+import { type Entry, type Failure, namesKey } from "./acmestate.ts";
 import type { Authority } from "./authority.ts";
 import { IssueError, type Issuer, type IssuerOptions } from "./issuer.ts";
 import { type CertificateRecord, ZERO_TIME } from "./store.ts";
@@ -103,7 +103,7 @@ export class Renewal {
   /** Ends orders under way; resolves when they have: they are taken up again at the next start. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
-    this.#stopped.abort(new Error("Centauri is stopping"));
+    this.#stopped.abort(new Error("the program is stopping"));
     await Promise.all(this.#running.values());
   }
 
@@ -121,7 +121,9 @@ export class Renewal {
 
   #readLife(record: CertificateRecord): Life {
     try {
-      const { notBefore, notAfter, extension } = readCertificate(record.certificate);
+      const { notBefore, notAfter, publicKey, extension } = readCertificate(record.certificate);
+      const key = createPublicKey(record.privateKey).export({ type: "spki", format: "der" });
+      if (!publicKey.equals(key)) throw new Error("its key is another certificate's");
       const mustStaple = extension(OID.tlsFeature) !== undefined;
       return { start: notBefore.getTime(), end: notAfter.getTime(), mustStaple };
     } catch (error) {
@@ -145,8 +147,15 @@ export class Renewal {
   #orderTime({ key, holdUntil }: Item, record: CertificateRecord | undefined): number {
     const { failure, hasty } = this.#options.state.get(key);
     const renew = record === undefined ? 0 : this.#renewalTime(record);
-    const paced = hasty === undefined ? 0 : Date.parse(hasty.at) + pause(hasty.count);
-    return Math.max(renew, paced, holdUntil, this.#allowed(failure));
+    return Math.max(renew, this.#paced(hasty, record), holdUntil, this.#allowed(failure));
+  }
+
+  /** No pace outlasts half of what the latest certificate had left; a clock may have been wrong. */
+  #paced(hasty: Entry["hasty"], record: CertificateRecord | undefined): number {
+    const at = Date.parse(hasty?.at ?? "");
+    if (hasty === undefined || at > Date.now() + HOUR) return 0;
+    const half = record === undefined ? Infinity : (this.#life(record).end - at) / 2;
+    return at + Math.min(pause(hasty.count), Math.max(half, MINUTE));
   }
 
   /** When what has failed may be tried again; a clock may have been wrong when that was written. */
@@ -214,7 +223,7 @@ export class Renewal {
     item.stapleFor = record.certificate;
     item.stapleAt = stapled.next;
     if (stapled.record === undefined) return;
-    await store.save(stapled.record);
+    await store.update(stapled.record);
     onChange(item.names);
   }
 
@@ -230,13 +239,14 @@ export class Renewal {
     const { authorities, store, log, foresee } = this.#options;
     const [first] = authorities;
     const authority = authorities.find(({ directory }) => directory === record.acmeDirectory);
+    const { signal } = this.#stopped;
     let next = ARI_RETRY;
     let change = {};
     try {
       const asked = authority ?? first;
       if (asked === undefined) throw new TypeError("no CA is configured");
-      await foresee(item.names, asked);
-      const client = await asked.client();
+      await orAborted(foresee(item.names, asked), signal);
+      const client = (await orAborted(asked.client(), signal)).withSignal(signal);
       const info = await client.renewalInfo(certificateId(record.certificate));
       if (info === undefined) next = DAY;
       else {
@@ -249,10 +259,11 @@ export class Renewal {
         }
       }
     } catch (error) {
+      signal.throwIfAborted();
       log.warn("renewal time not known", { subject: record.subject, error: error as Error });
     }
     const ariNextUpdate = new Date(Date.now() + next).toISOString();
-    await store.save({ ...record, ...change, ariNextUpdate });
+    await store.update({ ...record, ...change, ariNextUpdate });
     return this.#record(item) ?? record;
   }
 
@@ -265,8 +276,10 @@ export class Renewal {
       const record = await issuer.obtain(item.names, this.#stopped.signal, old);
       log.info("certificate obtained", { names: item.names, until: record.notAfter });
       onChange(item.names);
-      // What is due again with nine tenths of its life left is ordered at a slower and slower pace.
-      const isHasty = old !== undefined && this.#isYoung(item, old);
+      // What is due again with nine tenths of its life left is ordered at a slower and slower pace,
+      // as is what can't be read, or wasn't kept, once it is there.
+      const isUseless = this.#record(item) === undefined;
+      const isHasty = isUseless || (old !== undefined && this.#isYoung(item, old));
       item.obtainedAt = Date.now();
       const count = isHasty ? (hasty?.count ?? 0) + 1 : 0;
       const change = count === 0 ? undefined : { count, at: new Date().toISOString() };

@@ -87,7 +87,7 @@ export class Resolver {
    * name that is; "" and [] when there are none.
    */
   async caa(name: string, signal?: AbortSignal): Promise<{ name: string; records: CaaRecord[] }> {
-    for (const candidate of ancestors(name)) {
+    for (const candidate of dns.ancestors(spell(name))) {
       const { records } = await this.#query(candidate, TYPE.CAA, signal);
       if (records.length === 0) continue;
       return { name: candidate, records: records.map(({ data }) => dns.caaRecord(data)) };
@@ -105,7 +105,7 @@ export class Resolver {
 
   /** The zone that the name is in; the root doesn't count. */
   async zoneOf(name: string, signal?: AbortSignal): Promise<string> {
-    const candidates = ancestors(name);
+    const candidates = dns.ancestors(spell(name));
     for (const candidate of candidates) {
       const { answers, authorities } = await this.#ask(candidate, TYPE.SOA, signal);
       const records = [...answers, ...authorities];
@@ -218,12 +218,6 @@ const spell = (name: string): string => dns.nameOf(dns.encodeName(name));
 const messageOf = (error: unknown): string => (error as Error).message;
 const nameIn = (table: Readonly<Record<string, number>>, value: number): string =>
   Object.keys(table).find((name) => table[name] === value) ?? `code ${value}`;
-
-/** The name and its parents, the root excepted. */
-function ancestors(name: string): string[] {
-  const labels = spell(name).split(".");
-  return labels.map((_, i) => labels.slice(i).join("."));
-}
 
 /** Adds where the CNAME at the chain's end leads; false when there is none. */
 function follow(records: readonly DnsRecord[], chain: string[]): boolean {

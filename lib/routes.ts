@@ -31,14 +31,14 @@ const MAX_QUOTED = 80;
 /** C0 but for the tab, DEL, C1. A lone CR is one of them: to some programs it ends the line. */
 const CONTROL = /[\0-\x08\x0a-\x1f\x7f-\x9f]/;
 /** RFC 9110 5.6.2. */
-const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** Path and query, or neither: no space, control, `#` or non-ASCII in them (RFC 9112 3.2). */
 const TARGET = /^(?:\/[!"$-~]*)?$/;
 
 const HEADER_OPERATIONS = ["add", "replace", "default", "delete"] as const;
 
-/** Fields of framing (RFC 9112 6) and of one connection (RFC 9110 7.6.1). */
-const CONNECTION_FIELDS: readonly string[] =
+/** Fields of framing (RFC 9112 6) and of one connection (RFC 9110 7.6.1), in lower case. */
+export const CONNECTION_FIELDS: readonly string[] =
   "connection content-length keep-alive proxy-connection te trailer transfer-encoding upgrade"
     .split(" ");
 

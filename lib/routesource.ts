@@ -1,23 +1,18 @@
 /**
  * The route file: read, parsed and applied at the start, at reload() and, when asked, on change.
- * Needs log.ts, routes.ts and the file system.
+ * Needs file.ts, log.ts, routes.ts and watchfile.ts.
  *
  * A start fails loudly. After that the routes in force stay whatever happens to the file: what
  * can't be read, parsed or applied changes nothing and is logged, a line for each problem.
  */
-import { Buffer, isUtf8 } from "node:buffer";
-import fs, { type FSWatcher, type Stats } from "node:fs";
-import { basename, dirname } from "node:path";
-import { clearTimeout, setTimeout } from "node:timers";
+import { type Buffer, isUtf8 } from "node:buffer";
+import { readLimited } from "./file.ts";
 import { type Logger, quote } from "./log.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./routes.ts";
+import { type WatchFolder, watchPath } from "./watchfile.ts";
 
 /** Bytes of a file: no more than this and one are ever read, be it growing or a pipe. */
 const MAX_FILE = 16 * 1024 * 1024;
-/** Milliseconds without another event before a changed file is read: writers empty it first. */
-const QUIET = 100;
-/** Milliseconds between looks at the file, for changes that no event tells of. */
-const POLL = 2_000;
 
 /** Why a file's routes aren't in force: the step that failed and, in one line, every problem. */
 export class RouteSourceError extends Error {
@@ -48,7 +43,7 @@ export interface FileSourceOptions {
   readonly apply: (table: RouteTable) => Promise<void> | void;
   readonly log: Logger;
   /** Default fs.watch(). */
-  readonly watchFolder?: (path: string, listener: Parameters<typeof fs.watch>[1]) => FSWatcher;
+  readonly watchFolder?: WatchFolder;
 }
 
 /** Resolves once the file's routes are in force; rejects with RouteSourceError if they can't be. */
@@ -83,7 +78,9 @@ export async function startFileSource(options: FileSourceOptions): Promise<FileS
   };
 
   await load();
-  const unwatch = options.watch ? watchPath(options, () => void request("check")) : undefined;
+  const unwatch = options.watch
+    ? watchPath({ ...options, what: "config" }, () => void request("check"))
+    : undefined;
   const close = (): void => {
     closed = true;
     unwatch?.();
@@ -117,13 +114,7 @@ async function attempt<T>(step: string, path: string, work: () => T | Promise<T>
 }
 
 function readBytes(path: string): Promise<Buffer> {
-  return attempt("failed to open config file", path, async () => {
-    const chunks: Buffer[] = [];
-    for await (const chunk of fs.createReadStream(path, { end: MAX_FILE })) chunks.push(chunk);
-    const bytes = Buffer.concat(chunks);
-    if (bytes.length > MAX_FILE) throw new Error(`larger than ${MAX_FILE} bytes`);
-    return bytes;
-  });
+  return attempt("failed to open config file", path, () => readLimited(path, MAX_FILE));
 }
 
 function parse(path: string, bytes: Buffer): Promise<RouteTable> {
@@ -133,39 +124,4 @@ function parse(path: string, bytes: Buffer): Promise<RouteTable> {
     const line = text.slice(0, text.indexOf("\ufffd")).split("\n").length;
     throw new RouteError([{ line, message: "invalid bytes: expected UTF-8" }]);
   });
-}
-
-/**
- * Calls `changed` when the file may have changed, until the function that it returns is called.
- * The folder is watched, for editors and `mv` put another file in the place of the first, and
- * Kubernetes swaps the link `..data` beside it. The file is polled as well: a single file mounted
- * into a container, a network file system and a link's target elsewhere send the folder no event.
- */
-function watchPath(options: FileSourceOptions, changed: () => void): () => void {
-  const { path, log, watchFolder = fs.watch } = options;
-  let quiet: ReturnType<typeof setTimeout> | undefined;
-  const touch = (): void => {
-    clearTimeout(quiet);
-    quiet = setTimeout(changed, QUIET).unref();
-  };
-  const failed = (error: unknown): void =>
-    log.warn("can't watch the config folder: polling the file", { path, error: error as Error });
-  // A file that is gone is the folder's news: told twice, it would be logged twice.
-  const polled = (now: Stats): void => void (now.nlink > 0 && touch());
-  // unref(), for Deno 2.9 takes no notice of `persistent: false`.
-  fs.watchFile(path, { interval: POLL }, polled).unref();
-  let watcher: FSWatcher | undefined;
-  try {
-    watcher = watchFolder(dirname(path), (_event, name) => {
-      if (name === null || name === basename(path) || name.startsWith("..")) touch();
-    }).on("error", failed).unref();
-  } catch (error) {
-    failed(error); // what Deno emits, Node throws
-  }
-  touch(); // for a change since the file was read
-  return () => {
-    clearTimeout(quiet);
-    fs.unwatchFile(path, polled);
-    watcher?.close();
-  };
 }

@@ -4,7 +4,6 @@
  * the Go program takes no part in that lock.
  */
 import { JsonMap, type Shape } from "./jsonfile.ts";
-import { readCertificate } from "./x509.ts";
 
 const MAX_BYTES = 64 * 1024 * 1024; // some 10,000 certificates
 /** A time that isn't set, as Go writes it. */
@@ -56,28 +55,27 @@ const MEMBERS: Readonly<Record<keyof CertificateRecord, Kind>> = {
 
 /** The records of one file. They are held in memory: `find` doesn't wait. */
 export class CertificateStore {
-  readonly #records: JsonMap<CertificateRecord>;
+  readonly #records: JsonMap<Change>;
 
-  private constructor(records: JsonMap<CertificateRecord>) {
+  /** As open(); or of a file in another format, whose map was opened with recordShape(). */
+  constructor(records: JsonMap<Change>) {
     this.#records = records;
   }
 
   /** A missing file is an empty store; rejects with an Error that names what is none. */
   static async open(path: string, now: () => Date): Promise<CertificateStore> {
-    const shape: Shape<CertificateRecord> = {
-      maxBytes: MAX_BYTES,
-      parse: readRecords,
-      format: (records) =>
-        [...records.values()].filter(({ notAfter }) => Date.parse(notAfter) > now().getTime()),
-      // Somebody may have renewed what is only being changed here.
-      merge: (old, record) => old && isNewer(old, record) ? old : record,
-    };
+    const shape = recordShape(now, readRecords, (records) => records);
     return new CertificateStore(await JsonMap.open(path, shape));
   }
 
   /** Takes in what other processes saved meanwhile; rejects as open() does. */
   reload(): Promise<void> {
     return this.#records.reload();
+  }
+
+  /** In no order that means something; some may have expired. */
+  all(): readonly CertificateRecord[] {
+    return this.#records.values();
   }
 
   /** Of exactly these names and of the provider, else of no provider; it may have expired. */
@@ -94,19 +92,36 @@ export class CertificateStore {
   async save(record: CertificateRecord): Promise<void> {
     return this.#records.set(keyOf(record), checkRecord(record, "the new record"));
   }
+
+  /** As save(), but only if the record's certificate isn't replaced: somebody may renew it now. */
+  async update(record: CertificateRecord): Promise<void> {
+    const change = checkRecord(record, "the new record");
+    return this.#records.set(keyOf(record), { ...change, isUpdate: true });
+  }
 }
 
-/** Not by its end: the next certificate may be a shorter one. */
-function isNewer(one: CertificateRecord, other: CertificateRecord): boolean {
-  if (one.certificate === other.certificate) return false;
-  try {
-    const [time, otherTime] = [one, other].map((each) =>
-      readCertificate(each.certificate).notBefore
-    );
-    return time! > otherTime!;
-  } catch {
-    return false;
-  }
+/** `isUpdate`: of a record with this certificate, and of no other; not in the file. */
+export interface Change extends CertificateRecord {
+  readonly isUpdate?: boolean;
+}
+
+/** How records are kept: `parse` throws as Shape's, `format` gets those that haven't expired. */
+export function recordShape(
+  now: () => Date,
+  parse: (json: unknown) => readonly CertificateRecord[],
+  format: (records: readonly CertificateRecord[]) => unknown,
+): Shape<Change> {
+  return {
+    maxBytes: MAX_BYTES,
+    parse: (json) => new Map(parse(json).map((record) => [keyOf(record), record])),
+    format: (records) =>
+      format([...records.values()].filter((one) => Date.parse(one.notAfter) > now().getTime())),
+    merge(old, { isUpdate = false, ...record }) {
+      if (old === undefined || !isUpdate) return record;
+      if (old.certificate !== record.certificate) return old;
+      return old.isUpdate ? { ...record, isUpdate } : record;
+    },
+  };
 }
 
 /** A record of these names, the subject first, that lacks certificate and key. */
@@ -127,15 +142,14 @@ function keyOf(record: { provider: string; subject: string; altNames: Names }): 
   return JSON.stringify([record.provider, record.subject, ...(record.altNames ?? []).toSorted()]);
 }
 
-function readRecords(json: unknown): Map<string, CertificateRecord> {
+function readRecords(json: unknown): CertificateRecord[] {
   const list = json ?? []; // Go writes null for no records
   if (!Array.isArray(list)) throw new Error("it is no JSON array");
-  const records = list.map((value: unknown, i) => checkRecord(value, `record ${i + 1}`));
-  return new Map(records.map((record) => [keyOf(record), record]));
+  return list.map((value: unknown, i) => checkRecord(value, `record ${i + 1}`));
 }
 
-/** A copy with every member there is. */
-function checkRecord(value: unknown, where: string): CertificateRecord {
+/** A copy with every member there is; throws an Error that names a wrong one and quotes nothing. */
+export function checkRecord(value: unknown, where: string): CertificateRecord {
   const record: Record<string, unknown> = { ...Object(value) };
   for (const [name, [expected, unset, fits]] of Object.entries(MEMBERS)) {
     record[name] ??= unset;

@@ -753,6 +753,7 @@ test("renewalInfo() is undefined where there is none, and refuses bad windows", 
     { start: "2026-13-01T00:00:00Z", end },
     { start: 5, end },
     { start: "tomorrow", end },
+    { start, end: "9999-12-31T23:59:59-23:59" }, // year 10000
   ];
   for (const suggestedWindow of bad) {
     const { client } = fakeServer({ "/renewal-info/a.b": { body: { suggestedWindow } } });

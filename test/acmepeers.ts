@@ -8,10 +8,11 @@
  */
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
-import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes, randomInt } from "node:crypto";
 import dgram from "node:dgram";
 import { promises as dns } from "node:dns";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import http from "node:http";
 import https from "node:https";
@@ -24,8 +25,9 @@ import { selfSigned } from "../lib/x509.ts";
 import { findProgram, needProgram, run, temporaryFolder } from "./support.ts";
 
 const LOCALHOST = "127.0.0.1";
-const START_MS = 20_000;
-const REQUEST_MS = 10_000;
+const LOWEST_PORT = 10_000;
+const START_MS = 60_000;
+const REQUEST_MS = 30_000;
 const TRIES = 5; // somebody else may take a free port before the program has it
 const DAY = 86_400_000;
 
@@ -39,23 +41,29 @@ export interface Peer {
 }
 
 /**
- * Port numbers on 127.0.0.1 that were free a moment ago, for TCP and for UDP, all different: for a
- * server whose port somebody has to know before it starts.
+ * Port numbers that were free a moment ago, for TCP and for UDP, all different: for a server whose
+ * port somebody has to know before it starts, or again after it has ended. They are below those
+ * that the system gives to connections, one of which could take a port in between.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const open: (net.Server | dgram.Socket)[] = [];
   const ports: number[] = [];
   while (ports.length < count) {
-    const tcp = net.createServer().listen(0, LOCALHOST);
-    open.push(tcp);
-    await once(tcp, "listening");
-    const { port } = tcp.address() as net.AddressInfo;
+    const port = randomInt(LOWEST_PORT, firstEphemeralPort());
+    const tcp = net.createServer();
     const udp = dgram.createSocket("udp4");
-    const bound = new Promise<boolean>((resolve) => {
-      udp.once("error", () => resolve(false)).bind(port, LOCALHOST, () => resolve(true));
-    });
-    if (await bound) ports.push(port);
-    if (ports.at(-1) === port) open.push(udp);
+    const bound = [
+      new Promise((resolve) =>
+        tcp.once("error", () => resolve(false)).listen(port, () => resolve(true))
+      ),
+      new Promise((resolve) =>
+        udp.once("error", () => resolve(false)).bind(port, () => resolve(true))
+      ),
+    ];
+    const [isTcp, isUdp] = await Promise.all(bound);
+    if (isTcp) open.push(tcp);
+    if (isUdp) open.push(udp);
+    if (isTcp && isUdp) ports.push(port);
   }
   // Under Deno 2.9 a UDP port stays taken until the event.
   await Promise.all(open.map((socket) => {
@@ -64,6 +72,12 @@ export async function freePorts(count: number): Promise<number[]> {
     return closed;
   }));
   return ports;
+}
+
+/** Linux says where its range begins; elsewhere the IANA's begins higher than this. */
+function firstEphemeralPort(): number {
+  const path = "/proc/sys/net/ipv4/ip_local_port_range";
+  return existsSync(path) ? Number(readFileSync(path, "utf8").split("\t")[0]) : 32_768;
 }
 
 /** Starts the program and waits until `answers` resolves; rejects with its output if it doesn't. */

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { AcmeState, namesKey } from "../lib/acmestate.ts";
+import { privateKeyPem } from "../lib/x509.ts";
 import { temporaryFolder } from "./support.ts";
 
 const failure = {
@@ -15,7 +17,12 @@ const failure = {
   message: "closed",
   advice: "open it",
 };
-const pending = { directory: "https://ca.example/dir", url: "https://ca.example/1", key: "SECRET" };
+const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const pending = {
+  directory: "https://ca.example/dir",
+  url: "https://ca.example/1",
+  key: privateKeyPem(privateKey),
+};
 
 test("AcmeState keeps what it is told, and forgets what is undefined", async (t) => {
   const path = join(await temporaryFolder(t), "certs.json.acme");
@@ -58,9 +65,18 @@ test("AcmeState writes with the next change what couldn't be written", async (t)
 
 test("AcmeState.open() names a damaged file, and quotes nothing of it", async (t) => {
   const path = join(await temporaryFolder(t), "certs.json.acme");
-  const entries = [{ failure: { ...failure, count: "2" } }, { failure: { count: 1 } }, {
-    pending: { key: "SECRET" },
-  }, { provenBy: 7 }];
+  const entries = [
+    ...[{ ...failure, count: "2" }, { count: 1 }, { ...failure, at: "then" }].map((one) => {
+      return { failure: one };
+    }),
+    { failure: { ...failure, next: "later" } }, // NaN would be due for ever, and never be tried
+    ...[{ key: "SECRET" }, { ...pending, key: "SECRET" }, { ...pending, url: "/1" }].map((one) => {
+      return { pending: one };
+    }),
+    { hasty: { count: -1, at: failure.at } },
+    { holds: { "https://ca.example/dir": "later" } },
+    { provenBy: 7 },
+  ];
   const texts = entries.map((entry) => JSON.stringify({ a: entry }));
   for (const text of [...texts, "", "[]", "7", '"text"', '{"key": "SECRET" oops}']) {
     await writeFile(path, text);

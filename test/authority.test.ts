@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { accountFile } from "../lib/account.ts";
 import { Authority } from "../lib/authority.ts";
 import type { HttpClient } from "../lib/httpsclient.ts";
 import { temporaryFolder } from "./support.ts";
@@ -40,7 +41,8 @@ test("ZeroSSL gives an external account to the e-mail address", async (t) => {
   };
   const userData = join(folder, "user.pem");
   const authority = new Authority({
-    ...{ directory: ZEROSSL, first: true, email: "a@example.com", userData, http },
+    ...{ directory: ZEROSSL, first: true, email: "a@example.com", http },
+    account: accountFile(userData, ZEROSSL, true),
     progress: () => {},
   });
   assert.equal((await authority.client()).accountUrl, "https://acme.zerossl.com/acct/1");

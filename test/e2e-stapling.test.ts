@@ -17,7 +17,7 @@ import { startCentauri, temporaryFolder } from "./support.ts";
 
 const isDeno = "Deno" in globalThis;
 const DAY = 86_400_000;
-const WAIT_MS = 40_000;
+const WAIT_MS = 120_000;
 const NAME = "a.example.com";
 const SERIAL = Buffer.from([0x40, 0xa1]);
 const ROUTES = `route ${NAME}\n  upstream 127.0.0.1:1\n`;

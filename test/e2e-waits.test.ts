@@ -7,7 +7,7 @@ import { type Scope, startCentauri } from "./support.ts";
 import { connect, ok, readMessage, startServer, startUpstream, type Wire } from "./wire.ts";
 
 const HEAD_MS = 700;
-const STALL_MS = 1_500;
+const STALL_MS = 4_000; // longer than this process may be kept from sending
 
 const centauri = await startCentauri({ after }, {
   routes: "",

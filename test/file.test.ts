@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import {
+  chmod,
   lstat,
   mkdir,
   open,
@@ -15,7 +16,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
-import { writeFileAtomic } from "../lib/file.ts";
+import { prepareFile, readLimited, writeFileAtomic } from "../lib/file.ts";
 import { needProgram, root, run, runtimeCommand, temporaryFolder } from "./support.ts";
 
 const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o777;
@@ -100,8 +101,9 @@ test("writeFileAtomic() removes what killed writes of the same file left an hour
     ".file.tmp",
     `.file.${hex}0.tmp`,
     `file.${hex}.tmp`,
+    `.file.${hex}.tmp.a.b`,
   ];
-  for (const name of [...kept, `.file.${hex}.tmp`]) {
+  for (const name of [...kept, `.file.${hex}.tmp`, `.file.${hex}.tmp.cfg`]) {
     await writeFile(join(folder, name), "SECRET");
     await utimes(join(folder, name), old, old);
   }
@@ -117,6 +119,56 @@ test("writeFileAtomic() never mixes what several write at once", async (t) => {
   await Promise.all(texts.map((text) => writeFileAtomic(join(folder, "file"), text)));
   assert.ok(texts.includes(await readFile(join(folder, "file"), "utf8")));
   assert.deepEqual(await readdir(folder), ["file"]);
+});
+
+test("writeFileAtomic() keeps mode and owner if asked to, and else gives what is asked for", async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, "file");
+  const umask = process.umask(0o027);
+  t.after(() => process.umask(umask));
+  const ownerOf = async (): Promise<number[]> => {
+    const { uid, gid } = await stat(path);
+    return [uid, gid];
+  };
+  await writeFileAtomic(path, "new", { keep: true });
+  assert.equal(await modeOf(path), 0o640); // as a program gets that just opens it
+  await chmod(path, 0o664);
+  await writeFileAtomic(path, "newer", { keep: true });
+  assert.equal(await modeOf(path), 0o664);
+  await writeFileAtomic(path, "newest", { keep: true, mode: 0o604 });
+  assert.equal(await modeOf(path), 0o604);
+  if (process.getuid?.() !== 0) return t.diagnostic("owners are root's to give away");
+  const [uid, gid] = await ownerOf();
+  await writeFileAtomic(path, "given", { keep: true, owner: { uid: 1234 } });
+  assert.deepEqual(await ownerOf(), [1234, gid]);
+  await writeFileAtomic(path, "kept", { keep: true, owner: { gid: 4321 } });
+  assert.deepEqual(await ownerOf(), [1234, 4321]);
+  await writeFileAtomic(path, "own");
+  assert.deepEqual(await ownerOf(), [uid, gid]);
+});
+
+test("prepareFile() keeps the new content beside the file until it is committed", async (t) => {
+  const folder = await temporaryFolder(t);
+  const path = join(folder, "proxy.cfg");
+  await writeFile(path, "old");
+  const discarded = await prepareFile(path, "bad");
+  assert.match(discarded.path ?? "", /\/\.proxy\.cfg\.[0-9a-f]{24}\.tmp\.cfg$/);
+  assert.equal(await readFile(discarded.path ?? "", "utf8"), "bad");
+  await discarded.discard();
+  assert.deepEqual(await readdir(folder), ["proxy.cfg"]);
+  const prepared = await prepareFile(path, "good");
+  assert.equal(await readFile(path, "utf8"), "old");
+  assert.deepEqual(await prepared.commit(), { inPlace: false });
+  assert.equal(await readFile(path, "utf8"), "good");
+  assert.deepEqual(await readdir(folder), ["proxy.cfg"]);
+});
+
+test("readLimited() reads a file of as many bytes, and no larger one", async (t) => {
+  const path = join(await temporaryFolder(t), "file");
+  await writeFile(path, "12345678");
+  assert.equal(String(await readLimited(path, 8)), "12345678");
+  await assert.rejects(readLimited(path, 7), { message: "larger than 7 bytes" });
+  await assert.rejects(readLimited(`${path}.missing`, 7), { code: "ENOENT" });
 });
 
 // Within a mount namespace of its own: what a container does to a single file, then to its folder.
@@ -152,4 +204,49 @@ test("writeFileAtomic() writes in place what can't be replaced", async (t) => {
   assert.equal(await readFile(join(folder, "outside"), "utf8"), "read-only");
   assert.equal(await modeOf(join(folder, "outside")), 0o640);
   assert.deepEqual(await readdir(join(folder, "inside")), ["file"]);
+});
+
+test("writeFileAtomic() writes in place what would lose its owner", async (t) => {
+  if (!needProgram(t, "setpriv")) return;
+  if (process.getuid?.() !== 0) return t.skip("only root can become another user");
+  const folder = await temporaryFolder(t);
+  await chmod(folder, 0o777);
+  const path = join(folder, "file");
+  await writeFile(path, "old");
+  await chmod(path, 0o666);
+  const script = join(folder, "write.mjs");
+  const module = JSON.stringify(pathToFileURL(join(root, "lib/file.ts")).href);
+  await writeFile(
+    script,
+    `import { writeFileAtomic } from ${module};
+    const say = (result) => console.log(JSON.stringify(result));
+    await writeFileAtomic("file", "new", { keep: true }).then(say);
+    const owner = { uid: 0 };
+    await writeFileAtomic("file", "x", { keep: true, owner }).catch((e) => say(e.message));`,
+  );
+  const [program, ...args] = runtimeCommand("lib/file.ts").with(-1, script);
+  const nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", program, ...args];
+  const { stdout, stderr } = await run("setpriv", nobody, { cwd: folder });
+  if (/EACCES|denied/i.test(stderr)) return t.skip(`not for other users: ${stderr}`);
+  const refusal = JSON.stringify("can't be given to user 0, group 0");
+  assert.equal(stdout, `{"inPlace":true}\n${refusal}\n`, stderr);
+  assert.equal(await readFile(path, "utf8"), "new");
+  assert.equal((await stat(path)).uid, 0);
+  assert.deepEqual((await readdir(folder)).sort(), ["file", "write.mjs"]);
+});
+
+test("writeFileAtomic() gives the new file to whom it is for, or keeps the old owner", async (t) => {
+  if (process.getuid?.() !== 0) return t.skip("only root gives files away");
+  const path = join(await temporaryFolder(t), "file");
+  const ownerOf = async (): Promise<number[]> => {
+    const { uid, gid } = await stat(path);
+    return [uid, gid];
+  };
+  await writeFileAtomic(path, "1", { mode: 0o640, owner: { uid: 1234, gid: 4321 } });
+  assert.deepEqual(await ownerOf(), [1234, 4321]);
+  assert.equal(await modeOf(path), 0o640);
+  await writeFileAtomic(path, "2", { keep: true, owner: { gid: 99 } });
+  assert.deepEqual(await ownerOf(), [1234, 99]);
+  await writeFileAtomic(path, "3");
+  assert.deepEqual(await ownerOf(), [0, process.getgid?.()]);
 });

@@ -134,8 +134,8 @@ test("withLock() takes a dead holder's lock over, once, and no living one's", as
     dead("died over removing it", { "": "1-a", ".1-a": "2-b" }),
     living(),
   ]);
-  for (const ms of took.slice(0, 5)) assert.ok(ms && ms > 4_900 && ms < 9_000, `${took}`);
-  assert.ok(took[5] && took[5] > 9_800 && took[5] < 15_000, `${took}`);
+  for (const ms of took.slice(0, 5)) assert.ok(ms && ms > 4_900 && ms < 30_000, `${took}`);
+  assert.ok(took[5] && took[5] > 9_800 && took[5] < 45_000, `${took}`);
 });
 
 test("withLock() fails when its lock can't be looked at", async (t) => {

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { AcmeClient } from "../lib/acme.ts";
+import type { Solver } from "../lib/challenges.ts";
 import {
   accountHash,
   checkPersist,
@@ -11,6 +13,8 @@ import {
   persistRecords,
   persistWanted,
 } from "../lib/dns/persist.ts";
+import { persistSolver } from "../lib/dns/persist01.ts";
+import { type Resolver, ResolverError } from "../lib/resolver.ts";
 import {
   ACCOUNT,
   type Found,
@@ -24,6 +28,26 @@ import {
   type Source,
   THUMBPRINT,
 } from "./vectors/persist.ts";
+
+/** What a solver says before an order, with a DNS that answers so. */
+function obstacle(txt: () => Promise<string[]>): ReturnType<NonNullable<Solver["obstacle"]>> {
+  const meta = { issuerDomainNames: ["ca.example"], caaIdentities: [] };
+  const client = {
+    ...{ accountUrl: ACCOUNT, keyAuthorization: () => `.${THUMBPRINT}` },
+    getDirectory: () => Promise.resolve({ meta }),
+  } as unknown as AcmeClient;
+  const solver = persistSolver({ txt } as unknown as Resolver);
+  return solver.obstacle!(["a.example"], client, new AbortController().signal);
+}
+
+test("persistSolver() says before an order what is missing, also that DNS doesn't answer", async () => {
+  const missing = await obstacle(() => Promise.resolve([]));
+  assert.equal(missing?.cause, "persist-missing");
+  assert.match(missing.advice, /_validation-persist\.a\.example\. 3600 IN TXT "ca\.example; /);
+  const unread = await obstacle(() => Promise.reject(new ResolverError("no server to ask")));
+  assert.deepEqual([unread?.cause, unread?.fatal, unread?.retry], ["persist-unread", true, "soon"]);
+  await assert.rejects(obstacle(() => Promise.reject(new TypeError("a bug"))), TypeError);
+});
 
 interface Row<Input, Expected> {
   readonly name: string;

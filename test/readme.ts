@@ -1,13 +1,17 @@
 /**
- * The parts of README.md that come from the sources: the options, and which file to read when.
+ * The parts of README.md that come from the sources: options, template functions, and which file
+ * to read when.
  * `npm run readme` writes them.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { DOTEGE_OPTIONS } from "../lib/dotegesettings.ts";
 import { formatMarkdown } from "../lib/options.ts";
 import { CENTAURI_OPTIONS } from "../lib/settings.ts";
+import { FUNCTION_HELP } from "../lib/templatefunctions.ts";
+import { ENTRIES, loadedAtStart } from "./imports.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 
@@ -18,55 +22,40 @@ export const CRITICAL: readonly string[] = [
 ];
 
 /** Every file, in the order in which it reads best. */
-export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = [
-  ["The program", ["centauri", "program", "settings", "acmesettings"]],
-  ["A request, from the socket to the upstream", [
-    ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
-    ...["rewrite", "answer", "upstream", "http1client", "errorpage", "runtime"],
-  ]],
-  ["Routes and certificates", ["routes", "routesource", "certs", "store", "x509", "der"]],
-  ["How certificates are obtained: loaded when they are to be", [
-    ...[
-      "autocert",
-      "renewal",
-      "issuer",
-      "order",
-      "preflight",
-      "causes",
-      "authority",
-      "challenges",
-      "acmetls",
-      "acme",
+export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = (
+  [
+    ["Centauri", "centauri program settings acmesettings"],
+    [
+      "A request, from the socket to the upstream",
+      `frontend clienthello http1 http1reader http1server exchange proxy rewrite answer upstream
+       http1client errorpage runtime`,
     ],
-    ...[
-      "acmeobjects",
-      "jose",
-      "httpsclient",
-      "account",
-      "acmestate",
-      "commands",
-      "resolver",
-      "dnsmsg",
+    ["Routes and certificates", "routes routesource watchfile certs store x509 der"],
+    [
+      "How certificates are obtained: loaded when they are to be",
+      `autocert renewal issuer order preflight causes authority challenges acmetls acme acmeobjects
+       jose httpsclient account acmestate commands resolver dnsmsg stapling ocsp`,
     ],
-    ...["stapling", "ocsp"],
-  ]],
-  ["Small tools", [
-    ...[
-      "options",
-      "log",
-      "addr",
-      "file",
-      "lock",
-      "jsonfile",
-      "turns",
-      "clock",
-      "bufferpool",
-      "time",
-      "size",
+    ["Dotege", "dotege dotegesettings certsettings"],
+    [
+      "From the engine to what templates see",
+      `watch docker dockerhost dockerdial jsonstream container hostnames labels users yaml
+       verdictlog explain`,
     ],
-    ...["number", "nearest"],
-  ]],
-];
+    [
+      "Templates",
+      `template templatelex templatenode templateparse templateliteral templateexec templatecall
+       templatebuiltins
+       templatefunctions gofmt govalue gofloat gostring`,
+    ],
+    ["Writing and telling", "outputs diff notify command configpush debounce"],
+    ["Certificates for others: loaded when they are wanted", "dotegecerts certfiles dotegecache"],
+    [
+      "Small tools of both",
+      `options log addr file lock jsonfile turns clock bufferpool time size number nearest`,
+    ],
+  ] as const
+).map(([heading, names]) => [heading, names.split(/\s+/)]);
 
 /** What is loaded when an option names it: a reader reads the one in use. */
 const isOptional = (name: string): boolean => name.startsWith("dns/");
@@ -98,13 +87,23 @@ export function lineCount(source: string): number {
 
 /** The README with its generated parts made anew. */
 export function renderReadme(readme: string, sources: ReadonlyMap<string, string>): string {
-  const parts = { options: formatMarkdown(CENTAURI_OPTIONS), reading: formatReading(sources) };
+  const parts = {
+    options: formatMarkdown(CENTAURI_OPTIONS),
+    functions: formatFunctions(),
+    "dotege-options": formatMarkdown(DOTEGE_OPTIONS),
+    reading: formatReading(sources),
+  };
   return Object.entries(parts).reduce((text, [name, part]) => {
     const [start, end] = [`<!-- ${name} -->`, `<!-- /${name} -->`];
     const [from, to] = [text.indexOf(start), text.indexOf(end)];
     if (from < 0 || to < from) throw new Error(`README.md has no ${start} … ${end}`);
     return `${text.slice(0, from + start.length)}\n\n${part.trim()}\n\n${text.slice(to)}`;
   }, readme);
+}
+
+function formatFunctions(): string {
+  const rows = FUNCTION_HELP.map(({ name, usage, help }) => `| \`${name} ${usage}\` | ${help} |`);
+  return ["| Function | Gives |", "| --- | --- |", ...rows].join("\n");
 }
 
 function formatReading(sources: ReadonlyMap<string, string>): string {
@@ -116,15 +115,22 @@ function formatReading(sources: ReadonlyMap<string, string>): string {
     [
       `| ${heading} | lines | minutes | |\n| --- | ---: | ---: | --- |`,
       ...names.filter((name) => sources.has(name)).map((name) => {
-        const path = name === "centauri" ? "centauri.ts" : `lib/${name}.ts`;
+        const path = ENTRIES.includes(name) ? `${name}.ts` : `lib/${name}.ts`;
         return `| [${name}](${path}) | ${size([name])} | ${subject(sources.get(name) ?? "")} |`;
       }),
     ].join("\n")
   );
   const optional = [...sources.keys()].filter(isOptional);
+  const centauri = [...loadedAtStart("centauri", sources)];
+  const dotege = [...loadedAtStart("dotege", sources)].filter((name) => !centauri.includes(name));
+  const started = [...centauri, ...dotege];
+  const later = countedNames(sources).filter((name) => !started.includes(name));
   const sums = [
     "| In all | lines | minutes | |\n| --- | ---: | ---: | --- |",
+    `| any Centauri | ${size(centauri)} | |`,
     `| of these on the path that faces the internet | ${size(CRITICAL)} | ${CRITICAL.join(", ")} |`,
+    `| any Dotege, besides what it shares with that | ${size(dotege)} | |`,
+    `| what either loads when an option asks for it | ${size(later)} | most of it for ACME |`,
     `| everything | ${size(countedNames(sources))} | |`,
     `| besides, in lib/dns, a file for each DNS provider | ${size(optional)} | loaded when named |`,
   ];

@@ -435,7 +435,7 @@ test("a query finds a server by its name, and asks over IPv6", async (t) => {
   const local = await serve(t, zone([txt("a.test", "1")]));
   const named = new Resolver({
     servers: [`localhost:${server.port}`, `localhost:${local.port}`],
-    timeout: 1_000,
+    timeout: 2_000,
   });
   assert.deepEqual(await named.txt("a.test"), ["1"]);
 });
@@ -470,7 +470,7 @@ test("txtEverywhere() asks every address of every server of the zone", async (t)
   const two = await serve(t, zone([txt("x.b.test", "1")]), { host: "127.0.0.2", port });
   await serve(t, () => ({ rcode: RCODE.REFUSED }), { host: "127.0.0.3", port });
   await serve(t, zone([]), { host: "::1", port });
-  const resolver = new Resolver({ authoritativePort: port, timeout: 500 });
+  const resolver = new Resolver({ authoritativePort: port, timeout: 2_000 });
   assert.deepEqual(await resolver.txtEverywhere("_acme-challenge.A.test."), [
     { server: "ns1.b.test (127.0.0.1)", values: ["1", "2"] },
     { server: "ns1.b.test (127.0.0.2)", values: ["1"] },

@@ -373,11 +373,16 @@ test("CertificateStore keeps what another process renewed while a change was und
   await two.reload();
   const old = two.find("lego", "example.com", null)!;
   await one.save(make({ certificate: newer!, notAfter: "2026-12-01T00:00:00Z" }));
-  await two.save({ ...old, ariNextUpdate: "2026-11-23T00:00:00Z" });
+  await two.update({ ...old, ariNextUpdate: "2026-11-23T00:00:00Z" });
   assert.deepEqual((await contentOf(path)).map(({ certificate }) => certificate), [newer]);
   assert.equal(two.find("lego", "example.com", null)?.certificate, newer);
-  await two.save({ ...old, certificate: newer!, ariNextUpdate: "2026-11-24T00:00:00Z" });
+  await two.update({ ...old, ariNextUpdate: "2026-11-23T00:00:00Z" });
+  assert.deepEqual((await contentOf(path)).map(({ certificate }) => certificate), [newer]);
+  await two.update({ ...old, certificate: newer!, ariNextUpdate: "2026-11-24T00:00:00Z" });
   assert.equal((await contentOf(path))[0]?.ariNextUpdate, "2026-11-24T00:00:00Z");
+  // A new one counts, though its CA may have dated it back: by an hour, some do.
+  await two.save(make({ certificate: older! }));
+  assert.deepEqual((await contentOf(path)).map(({ certificate }) => certificate), [older]);
 });
 
 /** Another process that saves `<prefix>-<i>.example`; the subjects that were saved so far. */
@@ -412,7 +417,7 @@ test("CertificateStore loses nothing when processes are killed while they save",
     const writers = names.map((name) => startWriter(t, path, name, 1e6));
     const start = performance.now();
     while (!writers.some((writer) => writer.saved.length > 10)) {
-      assert.ok(performance.now() - start < 30_000, "a lock of the dead is got again");
+      assert.ok(performance.now() - start < 120_000, "a lock of the dead is got again");
       await setTimeout(5);
       await contentOf(path).catch((error) => assert.equal(error.code, "ENOENT")); // always whole
     }
@@ -425,7 +430,7 @@ test("CertificateStore loses nothing when processes are killed while they save",
   }
   const start = performance.now();
   await (await storeAt(path)).save(make({ subject: "last.example" }));
-  assert.ok(performance.now() - start < 15_000);
+  assert.ok(performance.now() - start < 60_000);
   const kept = new Set(await subjectsOf(path));
   assert.deepEqual(saved.filter((subject) => !kept.has(subject)), []);
   assert.ok(kept.has("last.example") && saved.length > 30);

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
@@ -22,6 +22,7 @@ export const root: string = fileURLToPath(new URL("../", import.meta.url));
 
 const isDeno = "Deno" in globalThis;
 const START_MS = 60_000; // tsx on a machine that does much else
+const RUN_MS = 120_000;
 const WAIT_MS = 20_000; // for what takes no time on a machine that is free
 const STOP_MS = 20_000; // longer than the drain's 10 s
 const EXCHANGE_MS = 10_000;
@@ -226,7 +227,7 @@ export function runScript(
 ): Promise<Finished> {
   const [program, ...first] = runtimeCommand(script);
   const env = cleanEnvironment(options.env);
-  return run(program, [...first, ...args], { ...options, env, timeout: START_MS });
+  return run(program, [...first, ...args], { ...options, env, timeout: RUN_MS });
 }
 
 /** Without the variables of whoever runs the tests: LOG_LEVEL and CONFIG are Centauri's options. */
@@ -366,4 +367,10 @@ export function run(
     child.stdin.on("error", () => {}); // it needn't read its input
     child.stdin.end(input);
   });
+}
+
+/** Whether a process runs: not a zombie that its new parent has yet to see. */
+export async function isRunning(pid: number): Promise<boolean> {
+  const state = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return state !== "" && !/\) [ZX] /.test(state);
 }

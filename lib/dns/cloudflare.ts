@@ -24,6 +24,8 @@ import {
   callJson,
   type Env,
   httpTimeout,
+  idOf,
+  isValue,
   list,
   member,
   needed,
@@ -67,8 +69,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
   ): Promise<unknown> => {
     const explain = advice(name);
     const call = { ...login, method, url: base + path, signal, timeout, accept, explain };
-    const asked = { ...call, service: SERVICE, ...(json !== undefined && { json }) };
-    return member(await callJson(http, asked), "result");
+    return member(await callJson(http, { ...call, service: SERVICE, json }), "result");
   };
 
   /** The path of the records of the zone that the name is in. */
@@ -80,7 +81,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
       const same = found.filter((item) => text(item, "name") === zone);
       // A zone that was moved stays with the account that it left.
       const one = same.find((item) => text(item, "status") === "active") ?? same[0];
-      if (one !== undefined) return `/zones/${checkedId(one)}/dns_records`;
+      if (one !== undefined) return `/zones/${idOf(SERVICE, one)}/dns_records`;
     }
     const problem = `no zone that holds ${quote(name, 300)} was found with the ${zones.credential}`;
     throw new DnsProviderError(`${problem}: ${SERVICE} shows those that it has Zone:Read for`);
@@ -94,9 +95,9 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
     if (!Array.isArray(found)) throw unexpected(SERVICE, "list of records");
     const same = found.filter((item) => {
       const here = text(item, "type") === "TXT" && text(item, "name")?.toLowerCase() === name;
-      return here && [value, `"${value}"`].includes(text(item, "content") ?? "");
+      return here && isValue(text(item, "content"), value);
     });
-    return { path, ids: same.map(checkedId) };
+    return { path, ids: same.map((item) => idOf(SERVICE, item)) };
   };
 
   return {
@@ -106,7 +107,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
       if (ids.length > 0) return;
       // Values without quotes are taken too, but make its pages complain.
       const json = { type: "TXT", name: record.name, content: `"${record.value}"`, ttl };
-      checkedId(await ask(records, ["POST", path, json], record.name, signal));
+      idOf(SERVICE, await ask(records, ["POST", path, json], record.name, signal));
     },
     async cleanUp(record, signal) {
       const { path, ids } = await find(record, signal);
@@ -150,11 +151,4 @@ function advice(name: string): (status: number, body: unknown) => string | undef
     }
     return status === 429 ? "1,200 requests in five minutes are allowed" : undefined;
   };
-}
-
-/** Throws unless there is one: ids get into URLs. */
-function checkedId(item: unknown): string {
-  const id = text(item, "id") ?? "";
-  if (/^[0-9A-Za-z]{1,64}$/.test(id)) return id;
-  throw unexpected(SERVICE, "id");
 }

@@ -62,7 +62,7 @@ export function createProvider(
     };
     const call = { method, url: API + path, fields, signal, timeout, accept, explain };
     const asked = { ...call, service: SERVICE, credential: "token (DESEC_TOKEN)" };
-    return callJson(patient, json === undefined ? asked : { ...asked, json });
+    return callJson(patient, { ...asked, json });
   };
 
   /** The domain of this account that the name is in, and the least TTL there. */

@@ -5,20 +5,21 @@
  *
  * DO_AUTH_TOKEN; DO_API_URL (https://api.digitalocean.com); DO_TTL (30), DO_HTTP_TIMEOUT (30),
  * DO_PROPAGATION_TIMEOUT (60) and DO_POLLING_INTERVAL (5) in seconds.
- * Needs addr.ts, log.ts, shared.ts.
+ * Needs log.ts, shared.ts.
  */
-import { isDomainName } from "../addr.ts";
 import type { HttpRequest } from "../httpsclient.ts";
 import { quote } from "../log.ts";
 import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";
 import {
   callJson,
   httpTimeout,
+  idOf,
+  isValue,
   member,
   needed,
   optional,
+  placeOf,
   propagation,
-  relativeName,
   seconds,
   text,
   unexpected,
@@ -52,24 +53,20 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
     };
     const call = { method, url, fields, signal, timeout, service: SERVICE, accept, explain };
     const asked = { ...call, credential: "token (DO_AUTH_TOKEN)" };
-    return callJson(http, json === undefined ? asked : { ...asked, json });
+    return callJson(http, { ...asked, json });
   };
 
   /** The zone, the name in it, and the ids of the records that have this name and value. */
   const find = async (name: string, value: string, signal: AbortSignal) => {
-    const zone = await zoneOf(name, signal);
-    if (!isDomainName(zone)) {
-      throw new DnsProviderError(`${quote(zone, 300)} can't be the zone of ${quote(name, 300)}`);
-    }
-    const sub = relativeName(name, zone, "@");
+    const { zone, sub } = await placeOf(zoneOf, name, signal, "@");
     const query = `?type=TXT&name=${encodeURIComponent(name)}&per_page=200`;
     const records = member(await ask(zone, ["GET", query], signal), "domain_records");
     if (!Array.isArray(records)) throw unexpected(SERVICE, "list of records");
     const found = records.filter((record) => {
       const here = text(record, "type") === "TXT" && text(record, "name") === sub;
-      return here && [value, `"${value}"`].includes(text(record, "data") ?? "");
+      return here && isValue(text(record, "data"), value);
     });
-    return { zone, sub, ids: found.map((record) => recordId(text(record, "id"))) };
+    return { zone, sub, ids: found.map((record) => idOf(SERVICE, record)) };
   };
 
   return {
@@ -84,10 +81,4 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
       for (const id of ids) await ask(zone, ["DELETE", `/${id}`], signal, [404]);
     },
   };
-}
-
-/** Throws unless it is one: ids get into URLs. */
-function recordId(id: string = ""): string {
-  if (/^[0-9]{1,20}$/.test(id)) return id;
-  throw unexpected(SERVICE, "record id");
 }

@@ -6,22 +6,20 @@
  *
  * GANDIV5_PERSONAL_ACCESS_TOKEN, or GANDIV5_API_KEY, which Gandi has deprecated; GANDIV5_TTL (300,
  * which is also the least), GANDIV5_PROPAGATION_TIMEOUT (1200: the service is slow),
- * GANDIV5_POLLING_INTERVAL (20) and GANDIV5_HTTP_TIMEOUT (10) in seconds. Needs addr.ts, log.ts,
- * shared.ts.
+ * GANDIV5_POLLING_INTERVAL (20) and GANDIV5_HTTP_TIMEOUT (10) in seconds. Needs shared.ts.
  */
-import { isDomainName } from "../addr.ts";
 import type { HttpRequest } from "../httpsclient.ts";
-import { quote } from "../log.ts";
 import { perKey } from "../turns.ts";
-import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";
+import type { DnsProvider, ProviderContext } from "./provider.ts";
 import {
   callJson,
   httpTimeout,
+  isValue,
   member,
   needed,
   optional,
+  placeOf,
   propagation,
-  relativeName,
   seconds,
   strings,
 } from "./shared.ts";
@@ -53,7 +51,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
     };
     const call = { method, url: `${API}${zone}/records/${path}`, fields, signal, timeout, accept };
     const asked = { ...call, service: SERVICE, credential, explain };
-    return callJson(http, json === undefined ? asked : { ...asked, json });
+    return callJson(http, { ...asked, json });
   };
 
   /** Reads the values of a name, and writes back what `change` makes of them, unless undefined. */
@@ -63,11 +61,8 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
     change: (values: readonly string[]) => readonly string[] | undefined,
   ): Promise<void> =>
     locked(name, async () => {
-      const zone = await zoneOf(name, signal);
-      if (![zone, name].every(isDomainName)) {
-        throw new DnsProviderError(`${quote(zone, 300)} can't be the zone of ${quote(name, 300)}`);
-      }
-      const set = `${relativeName(name, zone, "@")}/TXT`;
+      const { zone, sub } = await placeOf(zoneOf, name, signal, "@");
+      const set = `${sub}/TXT`;
       // 404 is a name without TXT values, or a domain that isn't there: writing tells them apart.
       const answer = await ask(zone, ["GET", set], signal, [404]);
       const values = answer === undefined ? [] : strings(SERVICE, member(answer, "rrset_values"));
@@ -82,16 +77,12 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
     propagation: propagation(env, "GANDIV5", { timeout: 1200, interval: 20 }),
     present: ({ name, value }, signal) =>
       edit(name, signal, (values) => {
-        return values.some(is(value)) ? undefined : [...values, `"${value}"`];
+        return values.some((one) => isValue(one, value)) ? undefined : [...values, `"${value}"`];
       }),
     cleanUp: ({ name, value }, signal) =>
       edit(name, signal, (values) => {
-        return values.some(is(value)) ? values.filter((other) => !is(value)(other)) : undefined;
+        const others = values.filter((one) => !isValue(one, value));
+        return others.length === values.length ? undefined : others;
       }),
   };
-}
-
-/** Values come back in quotes, however they were sent. */
-function is(value: string): (other: string) => boolean {
-  return (other) => other === value || other === `"${value}"`;
 }

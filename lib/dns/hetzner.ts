@@ -6,10 +6,9 @@
  *
  * HETZNER_API_TOKEN, read and write; HETZNER_TTL (120, the least is 60),
  * HETZNER_PROPAGATION_TIMEOUT (60), HETZNER_POLLING_INTERVAL (2) and HETZNER_HTTP_TIMEOUT (30) in
- * seconds. Needs addr.ts, log.ts, shared.ts.
+ * seconds. Needs log.ts, shared.ts.
  */
 import { setTimeout as delay } from "node:timers/promises";
-import { isDomainName } from "../addr.ts";
 import type { HttpRequest } from "../httpsclient.ts";
 import { quote } from "../log.ts";
 import { perKey } from "../turns.ts";
@@ -27,8 +26,8 @@ import {
   member,
   needed,
   optional,
+  placeOf,
   propagation,
-  relativeName,
   seconds,
   text,
   unexpected,
@@ -61,7 +60,7 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
     const explain = advice(zone);
     const call = { method, url: API + path, fields, signal, timeout, accept, explain };
     const asked = { ...call, service: SERVICE, credential: "token (HETZNER_API_TOKEN)" };
-    return callJson(http, json === undefined ? asked : { ...asked, json });
+    return callJson(http, { ...asked, json });
   };
 
   /** Resolves when the action that a request began has ended well. */
@@ -94,11 +93,8 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
       values: readonly (string | undefined)[] | undefined,
     ) => Promise<void>,
   ): Promise<void> => {
-    const zone = await zoneOf(name, signal);
-    if (!isDomainName(zone)) {
-      throw new DnsProviderError(`${quote(zone, 300)} can't be the zone of ${quote(name, 300)}`);
-    }
-    const path = `/zones/${zone}/rrsets/${encodeURIComponent(relativeName(name, zone, "@"))}/TXT`;
+    const { zone, sub } = await placeOf(zoneOf, name, signal, "@");
+    const path = `/zones/${zone}/rrsets/${encodeURIComponent(sub)}/TXT`;
     // One action at a time for a zone: while one runs, others may find the zone locked.
     await locked(zone, async () => {
       const answer = await ask(["GET", path], zone, signal, [404]);

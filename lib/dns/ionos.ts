@@ -12,6 +12,8 @@ import { type DnsProvider, DnsProviderError, type ProviderContext } from "./prov
 import {
   callJson,
   httpTimeout,
+  idOf,
+  isValue,
   member,
   needed,
   propagation,
@@ -41,7 +43,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
         : undefined;
     const call = { method, url: API + path, fields, signal, timeout, accept, explain };
     const asked = { ...call, service: SERVICE, credential: "API key (IONOS_API_KEY)" };
-    return callJson(http, json === undefined ? asked : { ...asked, json });
+    return callJson(http, { ...asked, json });
   };
 
   /** Where the zone's records are, and the ids of those that have this name and value. */
@@ -55,10 +57,9 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
     }
     const found = records.filter((record) => {
       const here = text(record, "type") === "TXT" && text(record, "name") === name;
-      // Values come back in quotes.
-      return here && [value, `"${value}"`].includes(text(record, "content") ?? "");
+      return here && isValue(text(record, "content"), value);
     });
-    return { zone, ids: found.map((record) => checkedId(text(record, "id"))) };
+    return { zone, ids: found.map((record) => idOf(SERVICE, record)) };
   };
 
   /** Of the account's zones that the name is in, the one that is nearest to it. */
@@ -71,7 +72,7 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
       const within = name === zone.name || name.endsWith(`.${zone.name}`);
       if (within && zone.name.length > best.name.length) best = zone;
     }
-    if (best.name !== "") return checkedId(best.id);
+    if (best.name !== "") return idOf(SERVICE, best);
     throw new DnsProviderError(`no zone of this account at ${SERVICE} holds ${name}`);
   };
 
@@ -88,10 +89,4 @@ export function createProvider({ env, http }: ProviderContext): DnsProvider {
       for (const id of ids) await ask(["DELETE", `${zone}/records/${id}`], signal, [404]);
     },
   };
-}
-
-/** Throws unless it can be one, a UUID: ids get into URLs. */
-function checkedId(id: string = ""): string {
-  if (/^[0-9a-zA-Z-]{1,64}$/.test(id)) return id;
-  throw unexpected(SERVICE, "id");
 }

@@ -7,11 +7,10 @@
  * OVH_APPLICATION_SECRET and OVH_CONSUMER_KEY; OVH_CLIENT_ID with OVH_CLIENT_SECRET (OAuth2);
  * OVH_ACCESS_TOKEN. OVH_TTL (120), OVH_PROPAGATION_TIMEOUT (60), OVH_POLLING_INTERVAL (2) and
  * OVH_HTTP_TIMEOUT (180) in seconds. Keys that may only POST and DELETE, as lego asks for, will do:
- * the id of a record is remembered, and looked up (GET) only after a restart. Needs addr.ts,
- * log.ts, number.ts, shared.ts.
+ * the id of a record is remembered, and looked up (GET) only after a restart. Needs log.ts,
+ * number.ts, shared.ts.
  */
 import { createHash } from "node:crypto";
-import { isDomainName } from "../addr.ts";
 import type { HttpRequest } from "../httpsclient.ts";
 import { quote } from "../log.ts";
 import { parseDecimal } from "../number.ts";
@@ -21,10 +20,11 @@ import {
   DEFAULT_TTL,
   type Env,
   httpTimeout,
+  isValue,
   needed,
   optional,
+  placeOf,
   propagation,
-  relativeName,
   seconds,
   text,
   unexpected,
@@ -96,9 +96,7 @@ export function createProvider(
   const ids = new Map<string, string>(); // of the records made here, by name and value
 
   const place = async (name: string, value: string, signal: AbortSignal): Promise<Place> => {
-    const zone = await zoneOf(name, signal);
-    if (isDomainName(zone)) return { zone, value, sub: relativeName(name, zone) };
-    throw new DnsProviderError(`${quote(zone, 300)} can't be the zone of ${quote(name, 300)}`);
+    return { ...await placeOf(zoneOf, name, signal), value };
   };
   const create = async ({ zone, sub, value }: Place, signal: AbortSignal) => {
     const record = { fieldType: "TXT", subDomain: sub, target: value, ttl };
@@ -140,7 +138,7 @@ function asking(api: Api): Ask {
       return status === 404 ? `${zone} is no zone of this account at ${url}` : undefined;
     };
     const call = { method, url: where, fields, signal, timeout, service: SERVICE, accept, explain };
-    return callJson(http, json === undefined ? call : { ...call, json });
+    return callJson(http, { ...call, json });
   };
 }
 
@@ -160,8 +158,7 @@ async function find(
   for (const id of listed.map(recordId)) {
     const record = await ask(zone, ["GET", `/record/${id}`], signal, [404, ...accept]);
     const here = text(record, "fieldType") === "TXT" && text(record, "subDomain") === sub;
-    // The API puts quotes around a value that came without them.
-    if (here && [value, `"${value}"`].includes(text(record, "target") ?? "")) found.push(id);
+    if (here && isValue(text(record, "target"), value)) found.push(id);
   }
   return found;
 }

@@ -7,7 +7,8 @@
 import { isIP } from "node:net";
 import type { AcmeClient, Challenge } from "../acme.ts";
 import type { Solver } from "../challenges.ts";
-import type { Resolver } from "../resolver.ts";
+import { DnsMessageError } from "../dnsmsg.ts";
+import { type Resolver, ResolverError } from "../resolver.ts";
 import {
   checkPersist,
   type PersistAccount,
@@ -46,6 +47,7 @@ export function persistSolver(resolver: Resolver): Solver {
         }
         lines = persistRecords(domains, account).map(({ line }) => line);
       } catch (error) {
+        if (isOfDns(error)) return { ...UNREAD, message: error.message };
         if (!(error instanceof PersistError)) throw error;
         return undefined; // of which CA isn't known before there is a challenge
       }
@@ -60,6 +62,18 @@ export function persistSolver(resolver: Resolver): Solver {
     },
   };
 }
+
+/** Nothing is ordered with this alone; another way of proving names needn't wait for it. */
+const UNREAD = {
+  cause: "persist-unread",
+  advice: "Check the name servers of these names, and --acme-resolvers.",
+  retry: "soon",
+  otherCa: false,
+  fatal: true,
+} as const;
+
+const isOfDns = (error: unknown): error is Error =>
+  error instanceof ResolverError || error instanceof DnsMessageError;
 
 async function accountOf(client: AcmeClient, challenge?: Challenge): Promise<PersistAccount> {
   const { meta } = await client.getDirectory();

@@ -5,10 +5,8 @@
  *
  * PORKBUN_API_KEY, PORKBUN_SECRET_API_KEY, and API access switched on for the domain; PORKBUN_TTL
  * (300, the least), PORKBUN_PROPAGATION_TIMEOUT (600), PORKBUN_POLLING_INTERVAL (10) and
- * PORKBUN_HTTP_TIMEOUT (30) in seconds. Needs addr.ts, log.ts, shared.ts.
+ * PORKBUN_HTTP_TIMEOUT (30) in seconds. Needs shared.ts.
  */
-import { isDomainName } from "../addr.ts";
-import { quote } from "../log.ts";
 import {
   type DnsProvider,
   DnsProviderError,
@@ -18,10 +16,12 @@ import {
 import {
   callJson,
   httpTimeout,
+  idOf,
+  isValue,
   member,
   needed,
+  placeOf,
   propagation,
-  relativeName,
   seconds,
   text,
   unexpected,
@@ -64,19 +64,15 @@ export function createProvider({ env, http, zoneOf }: ProviderContext): DnsProvi
 
   /** The zone, the name in it, and the ids of the records that have this name and value. */
   const find = async ({ name, value }: TxtRecord, signal: AbortSignal) => {
-    const zone = await zoneOf(name, signal);
-    if (!isDomainName(zone)) {
-      throw new DnsProviderError(`${quote(zone, 300)} can't be the zone of ${quote(name, 300)}`);
-    }
-    const sub = relativeName(name, zone);
+    const { zone, sub } = await placeOf(zoneOf, name, signal);
     const path = ["retrieveByNameType", zone, "TXT", ...(sub === "" ? [] : [sub])] as const;
     const found = member(await ask(path, {}, signal), "records");
     if (!Array.isArray(found)) throw unexpected(SERVICE, "list of records");
     const same = found.filter((item) => {
       const here = text(item, "type") === "TXT" && text(item, "name")?.toLowerCase() === name;
-      return here && [value, `"${value}"`].includes(text(item, "content") ?? "");
+      return here && isValue(text(item, "content"), value);
     });
-    return { zone, sub, ids: same.map(checkedId) };
+    return { zone, sub, ids: same.map((item) => idOf(SERVICE, item)) };
   };
 
   return {
@@ -107,11 +103,4 @@ function advice(status: number, zone: string): string | undefined {
   return status === 400 || status === 401 || status === 403
     ? `the keys must be right, and API access switched on for the domain ${zone}`
     : undefined;
-}
-
-/** Throws unless there is one: ids get into URLs. */
-function checkedId(item: unknown): string {
-  const id = text(item, "id") ?? "";
-  if (/^[0-9]{1,20}$/.test(id)) return id;
-  throw unexpected(SERVICE, "record id");
 }

@@ -14,8 +14,8 @@ import { lookup } from "node:dns/promises";
 import net from "node:net";
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { joinHostPort, splitHostPort, toDomainName } from "../addr.ts";
-import { CLASS, decodeMessage, encodeMessage, OPCODE, RCODE, txtData, TYPE } from "../dnsmsg.ts";
-import type { DnsMessage } from "../dnsmsg.ts";
+import { ancestors, CLASS, decodeMessage, type DnsMessage, encodeMessage } from "../dnsmsg.ts";
+import { OPCODE, RCODE, txtData, TYPE } from "../dnsmsg.ts";
 import { quote } from "../log.ts";
 import { type DnsProvider, DnsProviderError, type ProviderContext } from "./provider.ts";
 import { DEFAULT_TTL, type Env, needed, optional, propagation } from "./shared.ts";
@@ -131,9 +131,7 @@ function zoneAmong({ zones }: Settings, name: string): string | undefined {
  * answer that there is none has the zone's SOA with it (RFC 2308 section 2).
  */
 async function findZone(settings: Settings, name: string, signal: AbortSignal): Promise<string> {
-  const labels = name.split(".");
-  for (let i = 0; i < labels.length; i++) {
-    const here = labels.slice(i).join(".");
+  for (const here of ancestors(name)) {
     const questions = [{ name: here, type: TYPE.SOA, class: CLASS.IN }];
     const reply = await exchange(settings, { rd: true, questions }, signal);
     const { rcode, answers, authorities } = reply.answer;

@@ -1,7 +1,8 @@
 /**
  * What several DNS providers need: settings read as lego reads them, calls to a service's JSON API
  * whose failures a person can act on, and a lock for services that only replace whole RRsets.
- * Needs log.ts and number.ts; all I/O goes through the HTTP client that is passed in.
+ * Needs addr.ts, dnsmsg.ts, log.ts and number.ts; all I/O goes through the HTTP client that is
+ * passed in.
  *
  * No message holds a secret: not the value of a variable, not the query of a URL, not a request's
  * body, and what a service says is searched for the request's credentials before it is repeated.
@@ -10,6 +11,8 @@ import { Buffer } from "node:buffer";
 import { closeSync, openSync, readSync } from "node:fs";
 import { clearTimeout, setTimeout } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDomainName } from "../addr.ts";
+import { ancestors } from "../dnsmsg.ts";
 import type { HttpAnswer, HttpClient, HttpRequest } from "../httpsclient.ts";
 import { quote } from "../log.ts";
 import { parseDecimal } from "../number.ts";
@@ -128,18 +131,27 @@ export function relativeName(name: string, zone: string, apex: string = ""): str
   throw new DnsProviderError(`${quote(name)} is not in the zone ${quote(zone)}`);
 }
 
-/** The name and those above it that have two labels or more, longest first: zones to look for. */
-export function zoneCandidates(name: string): string[] {
-  const labels = name.split(".");
-  return labels.slice(0, -1).map((_, first) => labels.slice(first).join("."));
+/** The zone of a name and what the name is called there, as relativeName(): fit for URLs. */
+export async function placeOf(
+  zoneOf: ProviderContext["zoneOf"],
+  name: string,
+  signal: AbortSignal,
+  apex: string = "",
+): Promise<{ readonly zone: string; readonly sub: string }> {
+  const zone = await zoneOf(name, signal);
+  if ([zone, name].every(isDomainName)) return { zone, sub: relativeName(name, zone, apex) };
+  throw new DnsProviderError(`${quote(zone, 300)} can't be the zone of ${quote(name, 300)}`);
 }
+
+/** The name and those above it that have two labels or more, longest first: zones to look for. */
+export const zoneCandidates = (name: string): string[] => ancestors(name).slice(0, -1);
 
 /** A call of a service's API. */
 export interface Call {
   readonly method: HttpRequest["method"];
   readonly url: string;
   readonly fields?: readonly string[];
-  /** Sent as JSON with its Content-Type; instead of `body`. */
+  /** Sent as JSON with its Content-Type, unless it is undefined; instead of `body`. */
   readonly json?: unknown;
   readonly body?: string | Uint8Array;
   readonly signal: AbortSignal;
@@ -278,6 +290,17 @@ export function list(value: unknown, ...path: readonly string[]): readonly unkno
   const found = member(value, ...path);
   return Array.isArray(found) ? found : [];
 }
+
+/** An item's id; throws unless it has one that can't lead elsewhere in a URL. */
+export function idOf(service: string, item: unknown): string {
+  const id = text(item, "id") ?? "";
+  if (/^[0-9A-Za-z][0-9A-Za-z-]{0,63}$/.test(id)) return id;
+  throw unexpected(service, "id");
+}
+
+/** Whether a service has this value there: some put quotes around it, some leave them off. */
+export const isValue = (found: string | undefined, value: string): boolean =>
+  found === value || found === `"${value}"`;
 
 /** That a service's answer, of a status that means success, isn't of the form that it has. */
 export function unexpected(service: string, what: string): DnsProviderError {

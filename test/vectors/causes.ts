@@ -687,8 +687,8 @@ export const failures: readonly Vector<Failure, Explanation>[] = [
     },
   },
   {
-    name: "9 CA down during dns-01",
-    why: "the host tells them apart",
+    name: "9 a program that names the CA",
+    why: "there is an order: what a provider says makes its failure no passing one",
     input: {
       names: ["a.example"],
       ca: "ca.example",
@@ -701,8 +701,91 @@ export const failures: readonly Vector<Failure, Explanation>[] = [
       message:
         'ca.example can\'t be reached: "POST https://ca.example/chall/1: connection refused"',
       advice: "Check outbound TCP port 443, DNS and proxies.",
-      retry: "soon",
-      otherCa: true,
+      retry: "backoff",
+      otherCa: false,
+    },
+  },
+  {
+    name: "9 a program that lacks a right",
+    why: "it would be run every ten minutes otherwise, with an order each time",
+    input: {
+      names: ["a.example"],
+      ca: "ca.example",
+      challenge: "dns-01",
+      name: "a.example",
+      error: new Error('/hook ended with code 1; it said "Error: EACCES: permission denied"'),
+    },
+    expect: {
+      cause: "file-unusable",
+      message:
+        'a file that is needed can\'t be read or written: "/hook ended with code 1; it said \\"Error: EACCES: permission denied\\""',
+      advice:
+        "Let this user do so, and see that the disk isn't full; mend a damaged file, or move it away.",
+      retry: "backoff",
+      otherCa: false,
+    },
+  },
+  {
+    name: "10 CAA, as seen from here",
+    why: "a stranger's records are quoted",
+    input: {
+      names: ["a.example", "b.example"],
+      ca: "ca.example",
+      challenge: "http-01",
+      name: "a.example",
+      problem: problem("caa", "CAA record for a.example prevents issuance", 403),
+      seen: {
+        caa: { name: "example", records: [{ flags: 0, tag: "issue", value: "other.\x1b" }] },
+      },
+    },
+    expect: {
+      cause: "caa-forbids",
+      message:
+        'CAA records forbid ca.example to issue for a.example (CAA here, at example: "issue other.\\u001b"): the CA says "CAA record for a.example prevents issuance"',
+      advice:
+        "Add a CAA record that allows this CA (issue, or issuewild for a wildcard), or remove them.",
+      retry: "never-until-change",
+      otherCa: false,
+    },
+  },
+  {
+    name: "10 no CAA, as seen from here",
+    why: "then the CA asks other servers, or there were some a moment ago",
+    input: {
+      names: ["a.example"],
+      ca: "ca.example",
+      problem: problem("caa", "CAA record for a.example prevents issuance", 403),
+      seen: { caa: { name: "", records: [] } },
+    },
+    expect: {
+      cause: "caa-forbids",
+      message:
+        'CAA records forbid ca.example to issue for a.example (no CAA records are seen from here): the CA says "CAA record for a.example prevents issuance"',
+      advice:
+        "Add a CAA record that allows this CA (issue, or issuewild for a wildcard), or remove them.",
+      retry: "never-until-change",
+      otherCa: false,
+    },
+  },
+  {
+    name: "one challenge after another",
+    why: "who mends only the last has one way, who doesn't hear of the first may want that one",
+    input: {
+      names: ["a.example"],
+      ca: "ca.example",
+      challenge: "tls-alpn-01",
+      name: "a.example",
+      problem: problem("connection", "203.0.113.7: Connection refused", 400),
+      earlier: [new Error("ACME server refused http-01", { cause: new Error("no\npage") })],
+    },
+    expect: {
+      cause: "port-unreachable",
+      message:
+        'ca.example gets no answer at port 443 of a.example at 203.0.113.7: the CA says "203.0.113.7: Connection refused"; before that "ACME server refused http-01: no\\npage"',
+      advice:
+        "Let TCP port 443 through to Centauri (firewall, router, NAT), or use --dns-provider.",
+      retry: "backoff",
+      otherCa: false,
     },
   },
   {
@@ -1146,7 +1229,7 @@ export const failures: readonly Vector<Failure, Explanation>[] = [
       message:
         'there is no ACME directory where ca.example was asked for it: "ACME server answered directory with 404: 404 page not found"',
       advice: "Correct the path of --acme-directory: it often ends in /directory.",
-      retry: "never-until-change",
+      retry: "soon",
       otherCa: false,
     },
   },

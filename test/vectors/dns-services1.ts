@@ -786,7 +786,7 @@ const porkbunRows: readonly ServiceRow[] = [
     provider: "porkbun",
     action: "cleanUp",
     exchanges: [pList(pRecord(id, VALUE))],
-    expect: ["Porkbun sent something else than the record id expected"],
+    expect: ["Porkbun sent something else than the id expected"],
   })),
 ];
 

@@ -171,7 +171,7 @@ const digitalocean: readonly Row[] = [
     why: "it would get into the URL",
     input: ["cleanUp"],
     talk: [{ asks: doFind, answer: doList(doRecord("2/../../../droplets", VALUE)) }],
-    expect: ["DigitalOcean sent something else than the record id expected"],
+    expect: ["DigitalOcean sent something else than the id expected"],
   },
   {
     name: "an answer of another shape",

@@ -588,6 +588,17 @@ const WINDOWS: readonly FrameVector[] = [
     PONG,
   ),
   row(
+    "padding of a stream that is held up",
+    "section 6.9.1: doesn't come back",
+    [
+      open(1, to("/slow", POST)),
+      ...Array.from({ length: 256 }, () => data(1, "\xff" + "\0".repeat(255), PADDED)),
+      ping(),
+    ],
+    "RST_STREAM 1 FLOW_CONTROL_ERROR",
+    PONG,
+  ),
+  row(
     "padding counts for windows, and comes back",
     "section 6.9.1",
     [

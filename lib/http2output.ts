@@ -1,6 +1,6 @@
 /**
- * What leaves a HTTP/2 connection: frames of all its streams are gathered in one buffer, and go to
- * the socket in one write a turn of the event loop.
+ * What leaves an HTTP/2 connection: frames of all its streams are gathered in one buffer, and go to
+ * the socket in one write a turn of the event loop; and what a stream has to wait with.
  *
  * Needs `http2.ts`, `hpack.ts`, `bufferpool.ts`.
  */
@@ -136,4 +136,60 @@ export class FrameOutput {
     this.#scheduled = false;
     this.flush();
   };
+}
+
+/** Bytes of a queue, and what gives their buffer back; without that, they are borrowed. */
+interface Piece {
+  readonly bytes: Buffer;
+  readonly release: (() => void) | undefined;
+}
+
+/** What a stream has to send: borrowed bytes, until `keep` copies those that are left. */
+export class ByteQueue {
+  length = 0;
+  #pieces: Piece[] = [];
+  /** Bytes of the first piece that have left. */
+  #start = 0;
+
+  push(bytes: Buffer): void {
+    if (bytes.length > 0) this.#pieces.push({ bytes, release: undefined });
+    this.length += bytes.length;
+  }
+
+  /** Moves the first `length` bytes to `to`. */
+  moveTo(to: Buffer, at: number, length: number): void {
+    this.length -= length;
+    while (length > 0) {
+      const { bytes, release } = this.#pieces[0];
+      const moved = bytes.copy(to, at, this.#start, Math.min(bytes.length, this.#start + length));
+      at += moved;
+      length -= moved;
+      this.#start += moved;
+      if (this.#start < bytes.length) return;
+      this.#pieces.shift();
+      this.#start = 0;
+      release?.();
+    }
+  }
+
+  keep(buffers: BufferPool): void {
+    const at = this.#pieces.findIndex(({ release }) => release === undefined);
+    if (at < 0) return;
+    const parts = this.#pieces.splice(at).map(({ bytes }) => bytes);
+    if (at === 0) {
+      parts[0] = parts[0].subarray(this.#start);
+      this.#start = 0;
+    }
+    const size = parts.reduce((sum, { length }) => sum + length, 0);
+    const { bytes, release } = buffers.take(size);
+    let end = 0;
+    for (const part of parts) end += part.copy(bytes, end);
+    this.#pieces.push({ bytes: bytes.subarray(0, size), release });
+  }
+
+  clear(): void {
+    for (const { release } of this.#pieces) release?.();
+    this.#pieces = [];
+    this.length = this.#start = 0;
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * One stream of a HTTP/2 connection: a request and its answer, with their flow control (RFC 9113
+ * One stream of an HTTP/2 connection: a request and its answer, with their flow control (RFC 9113
  * sections 5.2 and 8.1), or a WebSocket's tunnel (RFC 8441).
  *
  * Needs `exchange.ts`, `answer.ts`, `http1server.ts` (types), `http2.ts`, `http2head.ts`,
@@ -29,7 +29,7 @@ import {
   type Http2Request,
   type Priority,
 } from "./http2head.ts";
-import type { FrameOutput } from "./http2output.ts";
+import { ByteQueue, type FrameOutput } from "./http2output.ts";
 
 /** What a stream needs of its connection. */
 export interface StreamOwner {
@@ -60,12 +60,6 @@ const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** `upstream`: to take more of the body; `reading`: the client, what was sent. */
 type Wait = "nothing" | "body" | "upstream" | "reading";
-
-/** Bytes of an answer; borrowed until they are copied, and then released. */
-interface Piece {
-  readonly bytes: Buffer;
-  readonly release: (() => void) | undefined;
-}
 
 export class Http2Stream implements Downstream {
   readonly id: number;
@@ -105,10 +99,7 @@ export class Http2Stream implements Downstream {
   #status = "";
   /** Until they are sent. */
   #fields: FieldLines | undefined;
-  #queue: Piece[] = [];
-  #queued = 0;
-  /** Of the first in the queue, bytes that have been sent. */
-  #sentOfFirst = 0;
+  readonly #queue: ByteQueue = new ByteQueue();
   #ending = false;
   #answerTrailers: FieldLines = NONE;
   #ended = false;
@@ -299,14 +290,12 @@ export class Http2Stream implements Downstream {
   }
 
   write(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#queue.push({ bytes: chunk, release: undefined });
-    this.#queued += chunk.length;
+    this.#queue.push(chunk);
   }
 
   flush(): boolean {
     this.#send();
-    return !(this.#stuck = this.#queued > 0);
+    return !(this.#stuck = this.#queue.length > 0);
   }
 
   end(trailers: FieldLines): void {
@@ -317,14 +306,14 @@ export class Http2Stream implements Downstream {
   }
 
   #send(): void {
-    if (this.#closed) return this.#release();
+    if (this.#closed) return this.#queue.clear();
     if (this.#fields !== undefined) this.#sendHead(this.#fields);
     if (this.sendable) this.#owner.schedule(this);
-    if (this.#queued > 0) this.#keep();
+    this.#queue.keep(this.#owner.options.buffers);
   }
 
   #sendHead(fields: FieldLines): void {
-    const bare = this.#ending && this.#queued === 0 && this.#answerTrailers.length === 0;
+    const bare = this.#ending && this.#queue.length === 0 && this.#answerTrailers.length === 0;
     const flags = bare ? h2.END_STREAM : 0;
     this.#owner.output.headers(this.id, [":status", this.#status], fields, flags);
     this.#fields = undefined;
@@ -334,25 +323,26 @@ export class Http2Stream implements Downstream {
   /** Something waits that the stream's own window lets through. */
   get sendable(): boolean {
     if (this.#closed || this.#ended) return false;
-    return this.#queued > 0 ? this.#sendWindow > 0 : this.#ending;
+    return this.#queue.length > 0 ? this.#sendWindow > 0 : this.#ending;
   }
 
   /** No window is needed for what waits, if anything does: it is only the end. */
   get isEmpty(): boolean {
-    return this.#queued === 0;
+    return this.#queue.length === 0;
   }
 
   /** Sends one DATA frame, and the end if nothing is left before it. */
   sendFrame(): void {
-    if (this.#queued > 0) {
+    if (this.#queue.length > 0) {
       const room = Math.min(this.#owner.room, this.#sendWindow, h2.FRAME_LIMIT);
-      const length = Math.min(this.#queued, room);
+      const length = Math.min(this.#queue.length, room);
       if (length <= 0) return;
-      const last = this.#ending && length === this.#queued && this.#answerTrailers.length === 0;
+      const last = this.#ending && length === this.#queue.length &&
+        this.#answerTrailers.length === 0;
       this.#sendData(length, last ? h2.END_STREAM : 0);
       if (last) return this.#onEnded();
     }
-    if (this.#queued > 0 || !this.#ending) return;
+    if (this.#queue.length > 0 || !this.#ending) return;
     const { output } = this.#owner;
     if (this.#answerTrailers.length === 0) output.data(this.id, 0, h2.END_STREAM);
     else output.headers(this.id, NONE, this.#answerTrailers, h2.END_STREAM);
@@ -360,41 +350,16 @@ export class Http2Stream implements Downstream {
   }
 
   #sendData(length: number, flags: number): void {
-    let { to, at } = this.#owner.output.data(this.id, length, flags);
+    const { to, at } = this.#owner.output.data(this.id, length, flags);
+    this.#queue.moveTo(to, at, length);
     this.#owner.sent(length);
     this.#sendWindow -= length;
-    this.#queued -= length;
     this.#moved = true;
-    for (let left = length; left > 0;) {
-      const { bytes, release } = this.#queue[0];
-      const start = this.#sentOfFirst, end = Math.min(bytes.length, start + left);
-      at += bytes.copy(to, at, start, end);
-      left -= end - start;
-      this.#sentOfFirst = end;
-      if (end < bytes.length) return;
-      this.#queue.shift();
-      this.#sentOfFirst = 0;
-      release?.();
-    }
-  }
-
-  /** Copies what was only borrowed until now. */
-  #keep(): void {
-    const at = this.#queue.findIndex(({ release }) => release === undefined);
-    if (at < 0) return;
-    const parts = this.#queue.splice(at).map(({ bytes }) => bytes);
-    if (at === 0) parts[0] = parts[0].subarray(this.#sentOfFirst);
-    if (at === 0) this.#sentOfFirst = 0;
-    const size = parts.reduce((sum, { length }) => sum + length, 0);
-    const { bytes, release } = this.#owner.options.buffers.take(size);
-    let end = 0;
-    for (const part of parts) end += part.copy(bytes, end);
-    this.#queue.push({ bytes: bytes.subarray(0, size), release });
   }
 
   /** What flush left has been sent: more is welcome. */
   tellDrained(): void {
-    if (!this.#stuck || this.#queued > 0) return;
+    if (!this.#stuck || this.#queue.length > 0) return;
     this.#stuck = false;
     this.#handler?.onDrain();
   }
@@ -429,17 +394,11 @@ export class Http2Stream implements Downstream {
     if (this.#closed) return;
     this.#closed = true;
     this.#owner.spareWindow += this.#fullWindow - h2.DEFAULT_WINDOW;
-    this.#release();
+    this.#queue.clear();
     this.#held = EMPTY;
     const handler = this.#handler;
     this.#handler = undefined;
     handler?.onGone();
-  }
-
-  #release(): void {
-    for (const { release } of this.#queue) release?.();
-    this.#queue = [];
-    this.#queued = this.#sentOfFirst = 0;
   }
 
   /** Whether somebody keeps the other side waiting for too long; called now and then. */
@@ -463,7 +422,7 @@ export class Http2Stream implements Downstream {
 
   #waitsFor(): Wait {
     if (this.tunnel) return "nothing";
-    if (this.#queued > 0) return "reading";
+    if (this.#queue.length > 0) return "reading";
     if (this.#paused && (this.#heldLength > 0 || !this.#received)) return "upstream";
     return this.#received || this.#expects ? "nothing" : "body";
   }

@@ -4,7 +4,8 @@
  *
  * Pure: bytes in, frames out. Needs nothing. Refuses with Http2Error what isn't the client's
  * preface, frames over 16,384 bytes, of a length or on a stream that their type doesn't have,
- * padding longer than what it pads, and blocks of fields that don't end. Unknown types and flags, and reserved bits, are ignored.
+ * padding longer than what it pads, and blocks of fields that don't end. Unknown types and flags,
+ * and reserved bits, are ignored.
  */
 import { Buffer } from "node:buffer";
 

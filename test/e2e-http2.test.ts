@@ -419,8 +419,8 @@ test("curl notices that an answer was cut", async (t) => {
     peer.socket.end("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nhello");
     return undefined;
   });
-  const { code, stdout } = await curl(centauri, "/", "--http2");
-  assert.deepEqual([code, stdout], [92, "hello"]);
+  const { code, stderr } = await curl(centauri, "/", "--http2");
+  assert.equal(code, 92, stderr); // it lets go of bytes that come with the reset
 });
 
 test("nghttp gets many resources over one connection, and uploads with trailers", async (t) => {

@@ -18,7 +18,7 @@ export const CONNECTION_WINDOW = 1024 * 1024;
 /** Bytes by which the windows of all streams together may grow: some fast uploads, not all. */
 export const SPARE_WINDOW = 1024 * 1024;
 
-/** Blocks that are over the limit on heads are decoded, to answer 431, up to so many times of it. */
+/** Blocks over the limit on heads are decoded, to answer 431, up to so many times of it. */
 export const BLOCK_FACTOR = 2;
 
 /** Bytes that wait for a client that doesn't read; with more, nothing of it is read either. */

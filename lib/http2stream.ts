@@ -239,7 +239,7 @@ export class Http2Stream implements Downstream {
     this.#tellEnd();
   }
 
-  /** Opens the window again by halves, so that few frames say it; not while the upstream is slow. */
+  /** Opens the window by halves, so that few frames say it; not while the upstream is slow. */
   #credit(bytes: number): void {
     this.#taken += bytes;
     if (this.#received || this.#closed || this.#paused) return;

@@ -465,7 +465,8 @@ addEventListener("load", () => {
   const multiplexed = entries.filter((entry) =>
     entry.nextHopProtocol === "h2" && entry.connectStart === entry.connectEnd).length;
   const socket = new WebSocket("wss://" + location.host + "/chat");
-  const report = (text) => fetch("/report", { method: "POST", body: [loaded, failed, multiplexed, text] });
+  const report = (text) =>
+    fetch("/report", { method: "POST", body: [loaded, failed, multiplexed, text] });
   socket.onmessage = ({ data }) => report(data);
   socket.onerror = () => report("no WebSocket");
 });

@@ -235,7 +235,13 @@ export function ok(body: string, fields = ""): string {
 export function curl(centauri: Centauri, path: string, ...args: string[]): Promise<Finished> {
   const { httpsPort } = centauri;
   const resolve = ["--resolve", `a.example:${httpsPort}:127.0.0.1`];
-  return run("curl", ["-sSk", "--http1.1", ...resolve, ...args, `https://a.example:${httpsPort}${path}`]);
+  return run("curl", [
+    "-sSk",
+    "--http1.1",
+    ...resolve,
+    ...args,
+    `https://a.example:${httpsPort}${path}`,
+  ]);
 }
 
 /** Nothing moves for this long, in milliseconds: nobody takes any more. */

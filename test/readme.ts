@@ -21,6 +21,12 @@ export const CRITICAL: readonly string[] = [
   ...["routes", "rewrite", "answer"],
 ];
 
+/** Of these, what HTTP/2 adds. */
+export const HTTP2: readonly string[] = [
+  ...["http2server", "http2stream", "http2output", "http2", "http2head", "http2limits", "hpack"],
+  ...["huffman"],
+];
+
 /** Every file, in the order in which it reads best. */
 export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = (
   [
@@ -30,6 +36,7 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
       `frontend clienthello http1 http1reader http1server exchange proxy rewrite answer upstream
        http1client errorpage runtime`,
     ],
+    ["HTTP/2", "http2server http2stream http2output http2 http2head http2limits hpack huffman"],
     ["Routes and certificates", "routes routesource watchfile certs store x509 der"],
     [
       "How certificates are obtained: loaded when they are to be",
@@ -129,6 +136,7 @@ function formatReading(sources: ReadonlyMap<string, string>): string {
     "| In all | lines | minutes | |\n| --- | ---: | ---: | --- |",
     `| any Centauri | ${size(centauri)} | |`,
     `| of these on the path that faces the internet | ${size(CRITICAL)} | ${CRITICAL.join(", ")} |`,
+    `| and for HTTP/2 | ${size(HTTP2)} | ${HTTP2.join(", ")} |`,
     `| any Dotege, besides what it shares with that | ${size(dotege)} | |`,
     `| what either loads when an option asks for it | ${size(later)} | most of it for ACME |`,
     `| everything | ${size(countedNames(sources))} | |`,

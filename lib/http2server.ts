@@ -408,7 +408,8 @@ export class Http2Connection implements StreamOwner, Expiring {
     this.#closing = true;
     this.#forgetAll();
     if (this.#finalStream === Infinity || code !== h2.NO_ERROR) {
-      this.output.goaway(this.#lastStream, code, message);
+      // Never a higher one than before (6.8).
+      this.output.goaway(Math.min(this.#lastStream, this.#finalStream), code, message);
     }
     this.output.write();
     // Who did nothing wrong may take its time with what was sent before.

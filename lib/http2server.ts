@@ -119,9 +119,10 @@ export class Http2Connection implements StreamOwner, Expiring {
     if (this.#closing) return;
     this.#reader.push(chunk);
     while (this.#readFrames());
+    if (this.#closing) return;
     this.#streams.get(this.#reader.arriving)?.touch();
     this.deadline = this.options.clock.now; // the next sweep looks at what waits
-    if (this.output.waiting > OUTPUT_LIMIT && !this.#closing) this.#socket.pause();
+    if (this.output.waiting > OUTPUT_LIMIT) this.#socket.pause();
   }
 
   /** Handles frames until there are no more; true if an error of one stream came between. */
@@ -312,13 +313,8 @@ export class Http2Connection implements StreamOwner, Expiring {
   #onPing(): void {
     const { flags, bytes, start } = this.#reader;
     if ((flags & h2.ACK) === 0) {
-      this.output.frame(
-        h2.PING,
-        h2.ACK,
-        0,
-        bytes.readUInt32BE(start),
-        bytes.readUInt32BE(start + 4),
-      );
+      const [high, low] = [bytes.readUInt32BE(start), bytes.readUInt32BE(start + 4)];
+      this.output.frame(h2.PING, h2.ACK, 0, high, low);
     } else if (this.#drainSince !== 0) this.#finishDraining();
   }
 
@@ -408,7 +404,8 @@ export class Http2Connection implements StreamOwner, Expiring {
     this.#closing = true;
     this.#forgetAll();
     if (this.#finalStream === Infinity || code !== h2.NO_ERROR) {
-      this.output.goaway(this.#lastStream, code, message);
+      // Never a higher one than before (6.8).
+      this.output.goaway(Math.min(this.#lastStream, this.#finalStream), code, message);
     }
     this.output.write();
     // Who did nothing wrong may take its time with what was sent before.

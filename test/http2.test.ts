@@ -384,6 +384,16 @@ test("HPACK bomb: 48 MB in 12 KB are decoded for their effects, and answered wit
   assert.ok(performance.now() - start < 5_000);
 });
 
+test("a client has time to read why its connection ends", () => {
+  const { send, wait, socket } = connect();
+  send(windowUpdate(0, 0));
+  assert.ok(socket.ended);
+  wait(4_500);
+  assert.equal(socket.destroyed, false);
+  wait(1_000);
+  assert.ok(socket.destroyed);
+});
+
 // Attacks. Each ends with GOAWAY and ENHANCE_YOUR_CALM, and what was in flight is let go.
 
 function attack(session: Session, bytes: (i: number) => Buffer, most: number): number {

@@ -416,6 +416,14 @@ const TYPES: readonly FrameVector[] = [
     ...[headers(1, WAIT), frame(7, 0, 1, uint32(0, 0))],
   ], "GOAWAY 1 PROTOCOL_ERROR"),
   row(
+    "an error behind GOAWAY",
+    "section 6.8: the last stream is never a higher one than before",
+    [headers(1, WAIT), goaway(), headers(3), windowUpdate(0, 0)],
+    "GOAWAY 1 NO_ERROR",
+    "RST_STREAM 3 REFUSED_STREAM",
+    "GOAWAY 1 PROTOCOL_ERROR",
+  ),
+  row(
     "a request behind GOAWAY",
     "section 6.8: it isn't answered",
     [

@@ -67,8 +67,9 @@ function certificateHosts({ data, verdicts }: View): (readonly string[])[] {
 
 async function serve(options: Options, settings: DotegeSettings, log: Logger): Promise<boolean> {
   let again = () => {};
-  // Before anything else, for whoever sends it to a program that is starting would end it.
+  // Before anything else, for whoever sends one to a program that is starting would end it.
   process.on("SIGHUP", () => again());
+  const stop = signalled();
   const docker = createDocker(process.env);
   let containers: readonly Container[] | undefined; // undefined until all were read
   const outputs = outputsOf(options, settings, {
@@ -121,8 +122,7 @@ async function serve(options: Options, settings: DotegeSettings, log: Logger): P
       else debounce.trigger();
     },
   });
-  const stop = await signalled();
-  log.info("stopping", { signal: stop });
+  log.info("stopping", { signal: await stop });
   await watch.close();
   outputs.close();
   await debounce.close();

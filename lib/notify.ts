@@ -17,6 +17,8 @@ import { parseDecimal } from "./number.ts";
 
 /** Milliseconds that the command may take. */
 const COMMAND_DEADLINE = 60_000;
+/** Milliseconds that what is under way gets to end: Docker kills after 10 s. */
+const LAST_WORDS = 5_000;
 /** Bytes of a pid file, and what Linux numbers processes up to. */
 const [MAX_PID_FILE, MAX_PID] = [64, 2 ** 22];
 /** As Docker's engine takes them, RTMIN+3 included: it knows what else it refuses. */
@@ -57,6 +59,8 @@ export interface NotifyOptions {
   readonly log: Logger;
   /** Milliseconds after so many failures; default backoff(). */
   readonly pause?: (failures: number) => number;
+  /** Milliseconds that close() leaves to what is under way; default 5_000. */
+  readonly lastWords?: number;
 }
 
 export interface Notifier {
@@ -65,7 +69,10 @@ export interface Notifier {
    * with whether it worked for all; never rejects.
    */
   tell(changed: readonly string[]): Promise<boolean>;
-  /** Resolves when nothing is under way any more. */
+  /**
+   * Tries no more what has failed; what is being told is told, for at the next start the files are
+   * old ones. Resolves when nothing is under way any more, after `lastWords` at the latest.
+   */
   close(): Promise<void>;
 }
 
@@ -217,7 +224,9 @@ class Teller {
   readonly #listener: Listener;
   readonly #log: Logger;
   readonly #pauseFor: (failures: number) => number;
+  readonly #lastWords: number;
   readonly #closed = new AbortController();
+  #isLeaving = false;
   /** What it hasn't been told of, and who waits for the next try. */
   #owed = new Set<string>();
   #waiters: ((ok: boolean) => void)[] = [];
@@ -227,14 +236,15 @@ class Teller {
   #running: Promise<void> | undefined;
   #wake = (): void => {};
 
-  constructor(listener: Listener, { log, pause = backoff }: NotifyOptions) {
+  constructor(listener: Listener, options: NotifyOptions) {
     this.#listener = listener;
-    this.#log = log;
-    this.#pauseFor = pause;
+    this.#log = options.log;
+    this.#pauseFor = options.pause ?? backoff;
+    this.#lastWords = options.lastWords ?? LAST_WORDS;
   }
 
   tell(changed: readonly string[]): Promise<boolean> {
-    if (this.#closed.signal.aborted) return Promise.resolve(false);
+    if (this.#isLeaving) return Promise.resolve(false);
     for (const path of changed) this.#owed.add(path);
     this.#isNew = true;
     const result = new Promise<boolean>((resolve) => this.#waiters.push(resolve));
@@ -244,15 +254,18 @@ class Teller {
   }
 
   async close(): Promise<void> {
-    this.#closed.abort(new Error("leaving"));
+    this.#isLeaving = true;
     this.#wake();
+    const timer = setTimeout(() => this.#closed.abort(new Error("leaving")), this.#lastWords);
     await this.#running;
+    clearTimeout(timer);
   }
 
   async #run(): Promise<void> {
     let attempt = this.#listener.begin();
     let failures = 0;
-    while (this.#owed.size > 0 && !this.#closed.signal.aborted) {
+    const { signal } = this.#closed;
+    while (this.#owed.size > 0 && (this.#isNew || !this.#isLeaving) && !signal.aborted) {
       if (this.#isNew) [attempt, failures] = [this.#listener.begin(), 0];
       this.#isNew = false;
       const [owed, waiters] = [this.#owed, this.#waiters];
@@ -285,7 +298,7 @@ class Teller {
   }
 
   async #pause(ms: number): Promise<void> {
-    if (this.#closed.signal.aborted) return;
+    if (this.#isLeaving) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       this.#wake = () => resolve(clearTimeout(timer));

@@ -42,8 +42,9 @@ export interface Candidate {
 export interface NotifyOptions {
   /** Get the signal. */
   readonly signalled: readonly Target[];
-  /** Are restarted. */
+  /** Are restarted, but none whose going changes the files: that would never end. */
   readonly restarted: readonly Target[];
+  readonly isServed: (id: string) => boolean;
   /** Path of a file with the number of a process that gets the signal; empty for none. */
   readonly pidFile: string;
   /** As parseSignal() gave it. */
@@ -110,9 +111,12 @@ export function processSignal(text: string): NodeJS.Signals | number {
 
 /** Throws as processSignal() does, if there is a pid file. */
 export function createNotifier(options: NotifyOptions): Notifier {
-  const { signalled, restarted, pidFile, signalName, command, docker } = options;
+  const { signalled, restarted, isServed, pidFile, signalName, command, docker } = options;
   const kill: Act = (id, signal) => docker.kill(id, signalName, signal);
-  const restart: Act = (id, signal) => docker.restart(id, signal);
+  const restart: Act = async (id, signal) => {
+    if (isServed(id)) throw new Error("it has hosts itself: restarts would never end");
+    await docker.restart(id, signal);
+  };
   const listeners = [
     ...signalled.map((target) => containersListener(options, target, kill)),
     ...restarted.map((target) => containersListener(options, target, restart)),

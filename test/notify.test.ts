@@ -47,6 +47,7 @@ function setUp(t: Scope, options: Partial<NotifyOptions>): Setup {
   const notifier = createNotifier({
     ...{ signalled: [], restarted: [], pidFile: "", signalName: "HUP", command: "" },
     containers: () => running,
+    isServed: () => false,
     docker: {
       kill: (id, name, signal) => answer(`kill ${id} ${name}`, id, signal),
       restart: (id, signal) => answer(`restart ${id}`, id, signal),
@@ -285,6 +286,18 @@ test("the command gets the new files, those of tries that failed too", async (t)
   await waitFor(/^info told at last notify command$/);
   assert.equal(await notifier.tell(["/d"]), true);
   assert.equal(await readFile(join(folder, "got"), "utf8"), "/a /b /c\n/d\n");
+});
+
+test("a container that has hosts itself isn't restarted: that would never end", async (t) => {
+  const { notifier, calls, running, lines } = setUp(t, {
+    restarted: parseTargets("a b"),
+    isServed: (id) => id === container("a").id,
+    pause: () => 60_000,
+  });
+  running.push(container("a"), container("b"));
+  assert.equal(await notifier.tell(["/file"]), false);
+  assert.deepEqual(calls, ["restart b"]);
+  assert.match(lines.join("\n"), /container a.*has hosts itself/);
 });
 
 test("close() ends what is under way too long, and nothing is told any more", async (t) => {

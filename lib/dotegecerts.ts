@@ -2,7 +2,7 @@
  * Certificates for Dotege: wanted for the hosts of containers, obtained as Centauri obtains them
  * but by DNS alone, kept in Dotege 1.3.2's cache file, and deployed as files.
  *
- * Needs autocert.ts and what that needs, certfiles.ts, certs.ts, dotegecache.ts. Loaded when
+ * Needs addr.ts, autocert.ts and what that needs, certfiles.ts, dotegecache.ts. Loaded when
  * certificates are asked for.
  */
 import { foldWildcards, toDomainName } from "./addr.ts";

@@ -1,7 +1,8 @@
 /**
  * Dotege's options, the one table that flags, variables, `--help` and the README come from, and
  * what they mean together. Names and defaults are those of Dotege 1.3 and 2.3 where these have
- * them. Needs certsettings.ts, notify.ts, number.ts, options.ts, outputs.ts, users.ts.
+ * them. Needs addr.ts, certsettings.ts, dockerhost.ts, log.ts, notify.ts, number.ts, options.ts,
+ * outputs.ts, users.ts.
  */
 import process from "node:process";
 import { splitHostPort } from "./addr.ts";

@@ -28,9 +28,9 @@ const MAX_QUOTED = 60;
 
 export const PREFIX = "com.chameth.";
 export const VHOST = `${PREFIX}vhost`;
-export const PROXY = `${PREFIX}proxy`;
+const PROXY = `${PREFIX}proxy`;
 export const PROXYTAG = `${PREFIX}proxytag`;
-export const HEADERS = `${PREFIX}headers`;
+const HEADERS = `${PREFIX}headers`;
 export const AUTH = `${PREFIX}auth`;
 
 /** What ends a line in one program or another, and halves of pairs, which no UTF-8 can hold. */

@@ -11,7 +11,7 @@
  * One that crashes and is started again counts as running in between, as Docker's own list has it,
  * and so does one that is paused; created and stopped ones don't.
  *
- * Needs `docker.ts`, `container.ts`, and timers.
+ * Needs `docker.ts`, `container.ts`, `log.ts`, and timers.
  */
 import { setImmediate } from "node:timers";
 import { setTimeout as wait } from "node:timers/promises";

@@ -9,7 +9,7 @@
 import { constants } from "node:os";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import { runProgram } from "./command.ts";
+import { CommandError, runProgram } from "./command.ts";
 import { backoff } from "./debounce.ts";
 import { readLimited } from "./file.ts";
 import { type Fields, type Logger, quote } from "./log.ts";
@@ -201,23 +201,12 @@ function readPid(text: string): number {
   return pid;
 }
 
-class CommandError extends Error {
-  /** The end of what the command wrote. */
-  readonly output: string;
-
-  constructor(problem: string, output: string) {
-    super(`the notify command ${problem}`);
-    this.output = output;
-  }
-}
-
 function commandListener(command: string): Listener {
   const attempt: Attempt = async (changed, signal) => {
     const args = ["-c", command, "sh", ...changed];
-    const { problem, output } = await runProgram("/bin/sh", args, {
-      ...{ signal, deadline: COMMAND_DEADLINE },
-    });
-    if (problem !== "") throw new CommandError(problem, output);
+    const options = { signal, deadline: COMMAND_DEADLINE };
+    const { problem, output } = await runProgram("/bin/sh", args, options);
+    if (problem !== "") throw new CommandError(`the notify command ${problem}`, output);
     return {};
   };
   return { who: "notify command", begin: () => attempt };

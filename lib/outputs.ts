@@ -11,7 +11,7 @@ import { chmod, chown, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
-import { runShell } from "./command.ts";
+import { CommandError, runShell } from "./command.ts";
 import { backoff } from "./debounce.ts";
 import { prepareFile, readLimited } from "./file.ts";
 import { errorText, type Fields, type Logger, quote } from "./log.ts";
@@ -144,16 +144,6 @@ interface Update {
   readonly mayPass: boolean;
 }
 
-class CheckError extends Error {
-  /** The end of what the command wrote. */
-  readonly output: string;
-
-  constructor(problem: string, output: string) {
-    super(`the check command ${problem}`);
-    this.output = output;
-  }
-}
-
 class OutputFile {
   readonly destination: string;
   readonly #path: string;
@@ -213,7 +203,7 @@ class OutputFile {
       this.#fault = "";
       return { text, isNew, mayPass: false };
     } catch (error) {
-      const { output } = error as Partial<CheckError>;
+      const { output } = error as Partial<CommandError>;
       const message = `file not ${
         output === undefined ? "written" : "accepted"
       }: the old one stays`;
@@ -283,7 +273,7 @@ class OutputFile {
       if (folder !== undefined) await writeFile(file, bytes);
       const options = { signal: this.#closed, deadline: CHECK_DEADLINE, env };
       const { problem, output } = await runShell(this.#options.check, [file], options);
-      if (problem !== "") throw new CheckError(problem, output);
+      if (problem !== "") throw new CommandError(`the check command ${problem}`, output);
     } finally {
       if (folder !== undefined) await rm(folder, { recursive: true, force: true }).catch(() => {});
     }

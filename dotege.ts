@@ -64,23 +64,23 @@ function served({ verdicts }: View): string[] {
   return verdicts.filter(({ hosts }) => hosts.length > 0).map(({ id }) => id);
 }
 
+/** Watches, until it is told to stop. */
 async function serve(options: Options, settings: DotegeSettings, log: Logger): Promise<boolean> {
-  let again = () => {};
-  // Before anything else, for whoever sends one to a program that is starting would end it.
-  process.on("SIGHUP", () => again());
-  const stop = signalled();
-  const docker = createDocker(process.env);
   let containers: readonly Container[] | undefined; // undefined until all were read
   let servedIds: readonly string[] = [];
-  const outputs = outputsOf(options, settings, {
+  const debounce = createDebounce(render, {
+    quiet: options.duration("debounce"),
+    max: options.duration("debounce-max"),
     log,
-    watch: true,
-    again: () => debounce.trigger(),
   });
+  // Before the rest, for whoever sends one to a program that is starting would end it.
+  process.on("SIGHUP", () => debounce.now());
+  const stop = signalled();
+  const docker = createDocker(process.env);
+  const again = () => debounce.trigger();
+  const outputs = outputsOf(options, settings, { log, watch: true, again });
   const notifier = notifierOf(options, settings, {
-    docker,
-    log,
-    containers: () => containers ?? [],
+    ...{ docker, log, containers: () => containers ?? [] },
     isServed: (id) => servedIds.includes(id),
   });
   const push = await startPush(settings, log);
@@ -91,15 +91,14 @@ async function serve(options: Options, settings: DotegeSettings, log: Logger): P
   });
   const complain = complaints(log, settings.topics);
 
-  const render = async (): Promise<void> => {
+  async function render(): Promise<void> {
     if (containers === undefined) return;
     const current = viewOf(containers, options, settings);
     complain(current);
     servedIds = served(current);
     // By their own names, whatever of these their hosts have.
-    await certificates?.want(
-      servedIds.map((id) => current.data.Containers.get(id)?.CertNames([]) ?? []),
-    );
+    const names = servedIds.map((id) => current.data.Containers.get(id)?.CertNames([]) ?? []);
+    await certificates?.want(names);
     const { changed, texts } = await outputs.render(current.data);
     for (const destination of changed) news.add(destination);
     const routes = texts.get(settings.push?.destination ?? "");
@@ -108,13 +107,7 @@ async function serve(options: Options, settings: DotegeSettings, log: Logger): P
     news.clear();
     // Not waited for: a container that restarts slowly must not hold up the next file.
     if (told.length > 0) void notifier.tell(told);
-  };
-  const debounce = createDebounce(render, {
-    quiet: options.duration("debounce"),
-    max: options.duration("debounce-max"),
-    log,
-  });
-  again = () => debounce.now();
+  }
   const watch = watchContainers({
     docker,
     poll: options.duration("poll"),

@@ -204,11 +204,10 @@ class OutputFile {
       return { text, isNew, mayPass: false };
     } catch (error) {
       const { output } = error as Partial<CommandError>;
-      const message = `file not ${
-        output === undefined ? "written" : "accepted"
-      }: the old one stays`;
+      const what = output === undefined ? "written" : "accepted";
       // A check may say something else each time, its process number say, of the same text.
-      this.#fail(message, error, { output }, output === undefined ? undefined : text);
+      const about = output === undefined ? undefined : text;
+      this.#fail(`file not ${what}: the old one stays`, error, { output }, about);
       return { text: undefined, isNew: false, mayPass: true };
     }
   }

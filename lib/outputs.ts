@@ -98,7 +98,9 @@ export function parseTemplates(text: string, others: readonly Output[] = []): Ou
     }
     outputs.push({ template, destination });
   }
-  return outputs;
+  const own = outputs.find((each) => resolve(each.template) === resolve(each.destination));
+  if (own === undefined) return outputs;
+  throw new Error(`a template would be overwritten by what it gives: ${quote(own.template, 200)}`);
 }
 
 export function createOutputs(options: OutputsOptions): Outputs {

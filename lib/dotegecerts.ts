@@ -60,8 +60,8 @@ export async function createDotegeCertificates(
   return {
     want(hosts) {
       const wanted = spelled(wantedNames(hosts, settings.wildcards), sets, store);
-      // What is wanted anew is tried at once, whatever it waits for: not at every change elsewhere.
-      if (JSON.stringify(wanted) !== JSON.stringify(sets)) renewal.want(wanted);
+      // What is wanted anew is tried at once, but for the CA's limits: others go on waiting.
+      if (JSON.stringify(wanted) !== JSON.stringify(sets)) renewal.want(wanted, false);
       sets = wanted;
       return deploy();
     },

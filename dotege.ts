@@ -13,7 +13,7 @@ import type { DotegeCertificates } from "./lib/dotegecerts.ts";
 import { DOTEGE_OPTIONS, type DotegeSettings, dotegeSettings } from "./lib/dotegesettings.ts";
 import { type View, view } from "./lib/hostnames.ts";
 import type { Logger } from "./lib/log.ts";
-import { createNotifier, type Notifier } from "./lib/notify.ts";
+import { createNotifier, type Notifier, type NotifyOptions } from "./lib/notify.ts";
 import type { Options } from "./lib/options.ts";
 import { createOutputs, type Outputs } from "./lib/outputs.ts";
 import { signalled, startProgram } from "./lib/program.ts";
@@ -53,33 +53,35 @@ function outputsOf(
 function notifierOf(
   options: Options,
   { signalled, restarted, signalName }: DotegeSettings,
-  parts: { docker: Docker; containers: () => readonly Container[]; log: Logger },
+  parts: Pick<NotifyOptions, "docker" | "containers" | "isServed" | "log">,
 ): Notifier {
   const [pidFile, command] = [options.string("signal-pid-file"), options.string("notify-command")];
   return createNotifier({ ...parts, signalled, restarted, signalName, pidFile, command });
 }
 
-/** The names of each container that has hosts, for its certificate. */
-function certificateHosts({ data, verdicts }: View): (readonly string[])[] {
-  const served = verdicts.filter(({ hosts }) => hosts.length > 0);
-  return served.map(({ id }) => data.Containers.get(id)?.CertNames([]) ?? []);
+/** Ids of the containers that have hosts. */
+function served({ verdicts }: View): string[] {
+  return verdicts.filter(({ hosts }) => hosts.length > 0).map(({ id }) => id);
 }
 
+/** Watches, until it is told to stop. */
 async function serve(options: Options, settings: DotegeSettings, log: Logger): Promise<boolean> {
-  let again = () => {};
-  // Before anything else, for whoever sends it to a program that is starting would end it.
-  process.on("SIGHUP", () => again());
-  const docker = createDocker(process.env);
   let containers: readonly Container[] | undefined; // undefined until all were read
-  const outputs = outputsOf(options, settings, {
+  let servedIds: readonly string[] = [];
+  const debounce = createDebounce(render, {
+    quiet: options.duration("debounce"),
+    max: options.duration("debounce-max"),
     log,
-    watch: true,
-    again: () => debounce.trigger(),
   });
+  // Before the rest, for whoever sends one to a program that is starting would end it.
+  process.on("SIGHUP", () => debounce.now());
+  const stop = signalled();
+  const docker = createDocker(process.env);
+  const again = () => debounce.trigger();
+  const outputs = outputsOf(options, settings, { log, watch: true, again });
   const notifier = notifierOf(options, settings, {
-    docker,
-    log,
-    containers: () => containers ?? [],
+    ...{ docker, log, containers: () => containers ?? [] },
+    isServed: (id) => servedIds.includes(id),
   });
   const push = await startPush(settings, log);
   const news = new Set<string>(); // what was written since anybody was told
@@ -89,11 +91,14 @@ async function serve(options: Options, settings: DotegeSettings, log: Logger): P
   });
   const complain = complaints(log, settings.topics);
 
-  const render = async (): Promise<void> => {
+  async function render(): Promise<void> {
     if (containers === undefined) return;
     const current = viewOf(containers, options, settings);
     complain(current);
-    await certificates?.want(certificateHosts(current));
+    servedIds = served(current);
+    // By their own names, whatever of these their hosts have.
+    const names = servedIds.map((id) => current.data.Containers.get(id)?.CertNames([]) ?? []);
+    await certificates?.want(names);
     const { changed, texts } = await outputs.render(current.data);
     for (const destination of changed) news.add(destination);
     const routes = texts.get(settings.push?.destination ?? "");
@@ -102,13 +107,7 @@ async function serve(options: Options, settings: DotegeSettings, log: Logger): P
     news.clear();
     // Not waited for: a container that restarts slowly must not hold up the next file.
     if (told.length > 0) void notifier.tell(told);
-  };
-  const debounce = createDebounce(render, {
-    quiet: options.duration("debounce"),
-    max: options.duration("debounce-max"),
-    log,
-  });
-  again = () => debounce.now();
+  }
   const watch = watchContainers({
     docker,
     poll: options.duration("poll"),
@@ -121,8 +120,7 @@ async function serve(options: Options, settings: DotegeSettings, log: Logger): P
       else debounce.trigger();
     },
   });
-  const stop = await signalled();
-  log.info("stopping", { signal: stop });
+  log.info("stopping", { signal: await stop });
   await watch.close();
   outputs.close();
   await debounce.close();
@@ -179,7 +177,10 @@ async function command(
     try {
       if (settings.command !== "once") return await show(current, settings, outputs);
       const { changed, ok } = await outputs.render(current.data);
-      const notifier = notifierOf(options, settings, { docker, log, containers: () => containers });
+      const notifier = notifierOf(options, settings, {
+        ...{ docker, log, containers: () => containers },
+        isServed: (id) => served(current).includes(id),
+      });
       const told = await notifier.tell(changed);
       await notifier.close();
       return ok && told;

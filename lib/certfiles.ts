@@ -3,7 +3,7 @@
  * chain there and the key in `name.key` (nginx). Written when they differ, each atomically, and
  * readable by nobody else than is asked for. Files of certificates that nobody wants any more stay.
  *
- * Needs file.ts, addr.ts, order.ts (faultOf), store.ts, and a file system.
+ * Needs file.ts, addr.ts, log.ts, order.ts (faultOf), store.ts, and a file system.
  */
 import { Buffer } from "node:buffer";
 import { createPrivateKey } from "node:crypto";

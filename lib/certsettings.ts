@@ -3,7 +3,7 @@
  * 1.3.2, and lego's; flags are named as Centauri's, as far as there are such, which is how advice
  * names them.
  *
- * Needs options.ts, acmesettings.ts, addr.ts, log.ts, number.ts.
+ * Needs options.ts, acmesettings.ts, addr.ts, certfiles.ts, log.ts, number.ts.
  */
 import { delimiter } from "node:path";
 import type { AcmeSettings, KeyType } from "./acmesettings.ts";

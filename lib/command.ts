@@ -23,6 +23,17 @@ export interface Ended {
   readonly output: string;
 }
 
+/** For who can't go on without it. */
+export class CommandError extends Error {
+  /** As Ended has it. */
+  readonly output: string;
+
+  constructor(message: string, output: string) {
+    super(message);
+    this.output = output;
+  }
+}
+
 export interface ProgramOptions {
   readonly signal: AbortSignal;
   /** Milliseconds; by default as long as it likes. */

@@ -23,7 +23,7 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/;
 /** RFC 3339, as Go writes it. */
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/;
 /** C0, DEL and C1; line and paragraph separators; lone surrogates. */
-const CONTROL = /[\p{Cc}\u2028\u2029\p{Cs}]/u;
+export const CONTROL = /[\p{Cc}\u2028\u2029\p{Cs}]/u;
 /** As inspect spells them; a container that crashes again and again is `restarting` in between. */
 const RUNNING: readonly string[] = ["running", "paused", "restarting"];
 const HEALTH: readonly string[] = ["starting", "healthy", "unhealthy"];

@@ -10,7 +10,8 @@
  *     POST /containers/{id}/kill?signal=NAME     only to signal one
  *     POST /containers/{id}/restart              only to restart one
  *
- * Needs `dockerhost.ts`, `dockerdial.ts`, `jsonstream.ts`, `http1client.ts`, `httpsclient.ts`.
+ * Needs `dockerhost.ts`, `dockerdial.ts`, `jsonstream.ts`, `http1.ts`, `http1client.ts`,
+ * `httpsclient.ts`, `log.ts`.
  * Refuses answers that are too long, late, or no JSON. A GET that crosses the closing of a kept
  * connection is sent again; a POST never is.
  */
@@ -42,7 +43,7 @@ const SHOWN = 300; // characters of the engine's words in a message
 const [LEAST, KNOWN]: readonly ApiVersion[] = [[1, 24], [1, 52]];
 
 /** What may change a container or whether it runs; `died` and `remove` are Podman's words. */
-export const EVENTS: Readonly<Record<string, readonly string[]>> = {
+const EVENTS: Readonly<Record<string, readonly string[]>> = {
   type: ["container", "network"],
   event: [
     ...["create", "start", "die", "died", "destroy", "remove", "rename", "update", "pause"],

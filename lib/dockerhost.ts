@@ -155,7 +155,9 @@ function parsePinned(text: string | undefined): ApiVersion | undefined {
   if (!text) return undefined;
   const version = parseApiVersion(text.replace(/^v/, ""));
   if (version !== undefined) return version;
-  throw new DockerHostError(`invalid DOCKER_API_VERSION ${quote(text, SHOWN)}: expected 1.44`);
+  throw new DockerHostError(
+    `invalid DOCKER_API_VERSION ${quote(text, SHOWN)}: expected one like 1.44`,
+  );
 }
 
 function invalid(address: string, expected: string): DockerHostError {

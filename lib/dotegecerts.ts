@@ -2,7 +2,7 @@
  * Certificates for Dotege: wanted for the hosts of containers, obtained as Centauri obtains them
  * but by DNS alone, kept in Dotege 1.3.2's cache file, and deployed as files.
  *
- * Needs autocert.ts and what that needs, certfiles.ts, certs.ts, dotegecache.ts. Loaded when
+ * Needs addr.ts, autocert.ts and what that needs, certfiles.ts, dotegecache.ts. Loaded when
  * certificates are asked for.
  */
 import { foldWildcards, toDomainName } from "./addr.ts";
@@ -60,8 +60,8 @@ export async function createDotegeCertificates(
   return {
     want(hosts) {
       const wanted = spelled(wantedNames(hosts, settings.wildcards), sets, store);
-      // What is wanted anew is tried at once, whatever it waits for: not at every change elsewhere.
-      if (JSON.stringify(wanted) !== JSON.stringify(sets)) renewal.want(wanted);
+      // What is wanted anew is tried at once, but for the CA's limits: others go on waiting.
+      if (JSON.stringify(wanted) !== JSON.stringify(sets)) renewal.want(wanted, false);
       sets = wanted;
       return deploy();
     },

@@ -1,7 +1,8 @@
 /**
  * Dotege's options, the one table that flags, variables, `--help` and the README come from, and
  * what they mean together. Names and defaults are those of Dotege 1.3 and 2.3 where these have
- * them. Needs certsettings.ts, notify.ts, number.ts, options.ts, outputs.ts, users.ts.
+ * them. Needs addr.ts, certsettings.ts, dockerhost.ts, log.ts, notify.ts, number.ts, options.ts,
+ * outputs.ts, users.ts.
  */
 import process from "node:process";
 import { splitHostPort } from "./addr.ts";
@@ -90,9 +91,10 @@ export interface DotegeSettings {
 /** Rejects with OptionError for the first thing that can't be used. */
 export async function dotegeSettings(options: Options): Promise<DotegeSettings> {
   const text = (name: string) => options.string(name);
-  attempt("DOCKER_HOST", () => parseDockerHost(process.env));
+  attempt("", () => parseDockerHost(process.env)); // whose errors name the variable
   const outputs = attempt("--templates", () => readOutputs(options));
-  const signalName = attempt("--signal-type", () => parseSignal(text("signal-type")));
+  // Old set-ups may have it empty; Go Dotege has the engine choose then, which kills.
+  const signalName = attempt("--signal-type", () => parseSignal(text("signal-type") || "HUP"));
   if (text("signal-pid-file") !== "") attempt("--signal-type", () => processSignal(signalName));
   const [uid, gid] = [options.integer("output-uid"), options.integer("output-gid")];
   const owner = { ...uid < 0 ? {} : { uid }, ...gid < 0 ? {} : { gid } };
@@ -111,13 +113,13 @@ export async function dotegeSettings(options: Options): Promise<DotegeSettings> 
   };
 }
 
-/** The words of an error of others, after the option that they are about. */
+/** An error of others, after the option that it is about, unless its words name that. */
 function attempt<T>(what: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
     if (error instanceof OptionError) throw error;
-    throw new OptionError(`can't use ${what}: ${errorText(error)}`);
+    throw new OptionError(`${what === "" ? "" : `can't use ${what}: `}${errorText(error)}`);
   }
 }
 

@@ -11,6 +11,7 @@ import {
   lstat,
   open,
   readdir,
+  readFile,
   readlink,
   realpath,
   rename,
@@ -85,7 +86,7 @@ export async function prepareFile(
   const commit = async (): Promise<{ inPlace: boolean }> => {
     if (made) await rename(temporary, target).catch(refuse);
     if (made) await syncFolder(dirname(target));
-    else await write(target, "w", data, settings);
+    else await writeInPlace(target, data, settings);
     return { inPlace: !made };
   };
   return { path: made ? temporary : undefined, commit, discard };
@@ -140,6 +141,15 @@ async function write(path: string, flags: string, data: Data, is: Attributes): P
   } finally {
     await file.close();
   }
+}
+
+/** The old content comes back where the new one has no room. */
+async function writeInPlace(path: string, data: Data, is: Attributes): Promise<void> {
+  const old = await readFile(path).catch(() => undefined);
+  await write(path, "w", data, is).catch(async (error) => {
+    if (old !== undefined) await write(path, "w", old, is).catch(() => {});
+    throw error;
+  });
 }
 
 async function give(file: FileHandle, { owner, wanted }: Attributes): Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * What a container's labels ask for, by Go Dotege's rules: `com.chameth.vhost` (names, by spaces
  * and commas, the first one primary), `.proxy` (a port), `.proxytag`, `.headers*` (`Name: value`)
- * and `.auth` (groups of users; empty for any user). Pure; needs addr.ts, log.ts (to quote),
- * number.ts and routes.ts (what a header may be called).
+ * and `.auth` (groups of users; empty for any user). Pure; needs addr.ts, container.ts, log.ts (to
+ * quote), number.ts and routes.ts (what a header may be called).
  *
  * Anybody who may start a container writes these, and they end up in the files of a proxy that
  * serves everybody. So what no proxy could use is left out here, each time with a problem in words:
@@ -10,7 +10,7 @@
  * messages. Nothing throws. Quoting for a file's syntax is its template's.
  */
 import { isDomainName, MAX_NAME, toDomainName } from "./addr.ts";
-import type { Container } from "./container.ts";
+import { type Container, CONTROL } from "./container.ts";
 import { quote } from "./log.ts";
 import { parseDecimal } from "./number.ts";
 import { CONNECTION_FIELDS, TOKEN } from "./routes.ts";
@@ -28,13 +28,11 @@ const MAX_QUOTED = 60;
 
 export const PREFIX = "com.chameth.";
 export const VHOST = `${PREFIX}vhost`;
-export const PROXY = `${PREFIX}proxy`;
+const PROXY = `${PREFIX}proxy`;
 export const PROXYTAG = `${PREFIX}proxytag`;
-export const HEADERS = `${PREFIX}headers`;
+const HEADERS = `${PREFIX}headers`;
 export const AUTH = `${PREFIX}auth`;
 
-/** What ends a line in one program or another, and halves of pairs, which no UTF-8 can hold. */
-const CONTROL = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
 /** container.ts's words for a label of this key being dropped, or labels that it doesn't name. */
 const DROPPED = /com\.chameth\.auth|^all labels|more were dropped$/;
 /** A group of users: a word to HAProxy, part of a file's name for nginx. */

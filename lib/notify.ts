@@ -9,7 +9,7 @@
 import { constants } from "node:os";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
-import { runProgram } from "./command.ts";
+import { CommandError, runProgram } from "./command.ts";
 import { backoff } from "./debounce.ts";
 import { readLimited } from "./file.ts";
 import { type Fields, type Logger, quote } from "./log.ts";
@@ -17,6 +17,8 @@ import { parseDecimal } from "./number.ts";
 
 /** Milliseconds that the command may take. */
 const COMMAND_DEADLINE = 60_000;
+/** Milliseconds that what is under way gets to end: Docker kills after 10 s. */
+const LAST_WORDS = 5_000;
 /** Bytes of a pid file, and what Linux numbers processes up to. */
 const [MAX_PID_FILE, MAX_PID] = [64, 2 ** 22];
 /** As Docker's engine takes them, RTMIN+3 included: it knows what else it refuses. */
@@ -40,8 +42,9 @@ export interface Candidate {
 export interface NotifyOptions {
   /** Get the signal. */
   readonly signalled: readonly Target[];
-  /** Are restarted. */
+  /** Are restarted, but none whose going changes the files: that would never end. */
   readonly restarted: readonly Target[];
+  readonly isServed: (id: string) => boolean;
   /** Path of a file with the number of a process that gets the signal; empty for none. */
   readonly pidFile: string;
   /** As parseSignal() gave it. */
@@ -57,6 +60,8 @@ export interface NotifyOptions {
   readonly log: Logger;
   /** Milliseconds after so many failures; default backoff(). */
   readonly pause?: (failures: number) => number;
+  /** Milliseconds that close() leaves to what is under way; default 5_000. */
+  readonly lastWords?: number;
 }
 
 export interface Notifier {
@@ -65,7 +70,10 @@ export interface Notifier {
    * with whether it worked for all; never rejects.
    */
   tell(changed: readonly string[]): Promise<boolean>;
-  /** Resolves when nothing is under way any more. */
+  /**
+   * Tries no more what has failed; what is being told is told, for at the next start the files are
+   * old ones. Resolves when nothing is under way any more, after `lastWords` at the latest.
+   */
   close(): Promise<void>;
 }
 
@@ -103,9 +111,12 @@ export function processSignal(text: string): NodeJS.Signals | number {
 
 /** Throws as processSignal() does, if there is a pid file. */
 export function createNotifier(options: NotifyOptions): Notifier {
-  const { signalled, restarted, pidFile, signalName, command, docker } = options;
+  const { signalled, restarted, isServed, pidFile, signalName, command, docker } = options;
   const kill: Act = (id, signal) => docker.kill(id, signalName, signal);
-  const restart: Act = (id, signal) => docker.restart(id, signal);
+  const restart: Act = async (id, signal) => {
+    if (isServed(id)) throw new Error("it has hosts itself: restarts would never end");
+    await docker.restart(id, signal);
+  };
   const listeners = [
     ...signalled.map((target) => containersListener(options, target, kill)),
     ...restarted.map((target) => containersListener(options, target, restart)),
@@ -190,23 +201,12 @@ function readPid(text: string): number {
   return pid;
 }
 
-class CommandError extends Error {
-  /** The end of what the command wrote. */
-  readonly output: string;
-
-  constructor(problem: string, output: string) {
-    super(`the notify command ${problem}`);
-    this.output = output;
-  }
-}
-
 function commandListener(command: string): Listener {
   const attempt: Attempt = async (changed, signal) => {
     const args = ["-c", command, "sh", ...changed];
-    const { problem, output } = await runProgram("/bin/sh", args, {
-      ...{ signal, deadline: COMMAND_DEADLINE },
-    });
-    if (problem !== "") throw new CommandError(problem, output);
+    const options = { signal, deadline: COMMAND_DEADLINE };
+    const { problem, output } = await runProgram("/bin/sh", args, options);
+    if (problem !== "") throw new CommandError(`the notify command ${problem}`, output);
     return {};
   };
   return { who: "notify command", begin: () => attempt };
@@ -217,7 +217,9 @@ class Teller {
   readonly #listener: Listener;
   readonly #log: Logger;
   readonly #pauseFor: (failures: number) => number;
+  readonly #lastWords: number;
   readonly #closed = new AbortController();
+  #isLeaving = false;
   /** What it hasn't been told of, and who waits for the next try. */
   #owed = new Set<string>();
   #waiters: ((ok: boolean) => void)[] = [];
@@ -227,14 +229,15 @@ class Teller {
   #running: Promise<void> | undefined;
   #wake = (): void => {};
 
-  constructor(listener: Listener, { log, pause = backoff }: NotifyOptions) {
+  constructor(listener: Listener, options: NotifyOptions) {
     this.#listener = listener;
-    this.#log = log;
-    this.#pauseFor = pause;
+    this.#log = options.log;
+    this.#pauseFor = options.pause ?? backoff;
+    this.#lastWords = options.lastWords ?? LAST_WORDS;
   }
 
   tell(changed: readonly string[]): Promise<boolean> {
-    if (this.#closed.signal.aborted) return Promise.resolve(false);
+    if (this.#isLeaving) return Promise.resolve(false);
     for (const path of changed) this.#owed.add(path);
     this.#isNew = true;
     const result = new Promise<boolean>((resolve) => this.#waiters.push(resolve));
@@ -244,15 +247,18 @@ class Teller {
   }
 
   async close(): Promise<void> {
-    this.#closed.abort(new Error("leaving"));
+    this.#isLeaving = true;
     this.#wake();
+    const timer = setTimeout(() => this.#closed.abort(new Error("leaving")), this.#lastWords);
     await this.#running;
+    clearTimeout(timer);
   }
 
   async #run(): Promise<void> {
     let attempt = this.#listener.begin();
     let failures = 0;
-    while (this.#owed.size > 0 && !this.#closed.signal.aborted) {
+    const { signal } = this.#closed;
+    while (this.#owed.size > 0 && (this.#isNew || !this.#isLeaving) && !signal.aborted) {
       if (this.#isNew) [attempt, failures] = [this.#listener.begin(), 0];
       this.#isNew = false;
       const [owed, waiters] = [this.#owed, this.#waiters];
@@ -285,7 +291,7 @@ class Teller {
   }
 
   async #pause(ms: number): Promise<void> {
-    if (this.#closed.signal.aborted) return;
+    if (this.#isLeaving) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, ms);
       this.#wake = () => resolve(clearTimeout(timer));

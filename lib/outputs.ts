@@ -11,7 +11,7 @@ import { chmod, chown, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { clearTimeout, setTimeout } from "node:timers";
-import { runShell } from "./command.ts";
+import { CommandError, runShell } from "./command.ts";
 import { backoff } from "./debounce.ts";
 import { prepareFile, readLimited } from "./file.ts";
 import { errorText, type Fields, type Logger, quote } from "./log.ts";
@@ -98,7 +98,9 @@ export function parseTemplates(text: string, others: readonly Output[] = []): Ou
     }
     outputs.push({ template, destination });
   }
-  return outputs;
+  const own = outputs.find((each) => resolve(each.template) === resolve(each.destination));
+  if (own === undefined) return outputs;
+  throw new Error(`a template would be overwritten by what it gives: ${quote(own.template, 200)}`);
 }
 
 export function createOutputs(options: OutputsOptions): Outputs {
@@ -142,16 +144,6 @@ interface Update {
   readonly text: string | undefined;
   readonly isNew: boolean;
   readonly mayPass: boolean;
-}
-
-class CheckError extends Error {
-  /** The end of what the command wrote. */
-  readonly output: string;
-
-  constructor(problem: string, output: string) {
-    super(`the check command ${problem}`);
-    this.output = output;
-  }
 }
 
 class OutputFile {
@@ -213,12 +205,11 @@ class OutputFile {
       this.#fault = "";
       return { text, isNew, mayPass: false };
     } catch (error) {
-      const { output } = error as Partial<CheckError>;
-      const message = `file not ${
-        output === undefined ? "written" : "accepted"
-      }: the old one stays`;
+      const { output } = error as Partial<CommandError>;
+      const what = output === undefined ? "written" : "accepted";
       // A check may say something else each time, its process number say, of the same text.
-      this.#fail(message, error, { output }, output === undefined ? undefined : text);
+      const about = output === undefined ? undefined : text;
+      this.#fail(`file not ${what}: the old one stays`, error, { output }, about);
       return { text: undefined, isNew: false, mayPass: true };
     }
   }
@@ -283,7 +274,7 @@ class OutputFile {
       if (folder !== undefined) await writeFile(file, bytes);
       const options = { signal: this.#closed, deadline: CHECK_DEADLINE, env };
       const { problem, output } = await runShell(this.#options.check, [file], options);
-      if (problem !== "") throw new CheckError(problem, output);
+      if (problem !== "") throw new CommandError(`the check command ${problem}`, output);
     } finally {
       if (folder !== undefined) await rm(folder, { recursive: true, force: true }).catch(() => {});
     }

@@ -83,18 +83,23 @@ export class Renewal {
     this.#options = options;
   }
 
-  /** The sets of names, subject first, that certificates are wanted for from now on. */
-  want(sets: readonly (readonly string[])[]): void {
+  /**
+   * The sets of names, subject first, that certificates are wanted for from now on. After a reload
+   * those that were wanted before are tried at once, too, if they wait for a change.
+   */
+  want(sets: readonly (readonly string[])[], isReload = true): void {
     const items = new Map<string, Item>();
     for (const names of sets) {
       const key = namesKey(names);
       const busy = this.#running.has(key);
       const times = { due: 0, stapleAt: 0, stapleFor: undefined, holdUntil: 0, obtainedAt: 0 };
-      const item = this.#items.get(key) ?? { names, key, ...times, busy };
+      const known = this.#items.get(key);
+      const item = known ?? { names, key, ...times, busy };
+      items.set(key, item);
+      if (known !== undefined && !isReload) continue;
       item.holdUntil = 0; // whoever reloads may have mended it
       if (!item.busy) item.due = this.#plan(item, true);
       this.#tellWaiting(item);
-      items.set(key, item);
     }
     this.#items = items;
     this.#tick();

@@ -11,7 +11,7 @@
  * One that crashes and is started again counts as running in between, as Docker's own list has it,
  * and so does one that is paused; created and stopped ones don't.
  *
- * Needs `docker.ts`, `container.ts`, and timers.
+ * Needs `docker.ts`, `container.ts`, `log.ts`, and timers.
  */
 import { setImmediate } from "node:timers";
 import { setTimeout as wait } from "node:timers/promises";
@@ -25,7 +25,7 @@ const STEADY = 10_000; // ms after which a connection was good, and the pauses s
 
 export interface WatchOptions {
   readonly docker: Docker;
-  /** Milliseconds between two readings; 0: follow events. */
+  /** Milliseconds between two readings; up to 1, as in Go: follow events. */
   readonly poll: number;
   /** Milliseconds between two full readings when events are followed; 0: after losses only. */
   readonly resync: number;
@@ -131,7 +131,7 @@ class Watch {
     const { docker, poll } = this.#options;
     const { signal } = session;
     const looks = new Looks({ ...this.#options, session, watch: this });
-    if (poll > 0) {
+    if (poll > 1) {
       for (;; await wait(poll, undefined, { signal })) await this.#readAll(looks, signal);
     }
     let opened = () => {};

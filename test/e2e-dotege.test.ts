@@ -10,7 +10,8 @@ import net from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import { DOTEGE_OPTIONS } from "../lib/dotegesettings.ts";
+import { DOTEGE_OPTIONS, dotegeSettings } from "../lib/dotegesettings.ts";
+import { parseOptions } from "../lib/options.ts";
 import type { TestEngine } from "./dockerscenario.ts";
 import { canStartEngine, startEngine } from "./engine.ts";
 import { startFakeEngine } from "./fakeengine.ts";
@@ -29,9 +30,11 @@ interface Dotege extends Program {
   until(text: string, path?: string): Promise<void>;
 }
 
+type Env = Readonly<Record<string, string>>;
+
 interface Settings {
   readonly template?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Env;
   readonly before?: (folder: string) => Promise<void> | void;
 }
 
@@ -291,7 +294,9 @@ test("a file that can't be written is written when it can be", async (t) => {
 });
 
 test("an option that can't be used ends the start with one line and exit code 2", async () => {
-  const rows: readonly (readonly [args: string[], message: RegExp])[] = [
+  const rows: readonly (readonly [args: string[], message: RegExp, env?: Env])[] = [
+    [[], /^dotege: invalid DOCKER_HOST "x": expected unix:/, { DOCKER_HOST: "x" }],
+    [[], /^dotege: invalid DOCKER_API_VERSION "x": /, { DOCKER_API_VERSION: "x" }],
     [["--poll", "often"], /--poll "often": expected a duration/],
     [["--signal-type", "H P"], /--signal-type: invalid signal/],
     [["--signal-container", "a/b"], /--signal-container: invalid container "a\/b"/],
@@ -307,11 +312,16 @@ test("an option that can't be used ends the start with one line and exit code 2"
     ],
     [["--certificate-deployment", "combined"], /--dns-provider isn't set/],
   ];
-  for (const [args, message] of rows) {
-    const { code, stdout, stderr } = await runScript("dotege.ts", args);
+  for (const [args, message, env = {}] of rows) {
+    const { code, stdout, stderr } = await runScript("dotege.ts", args, { env });
     assert.deepEqual([code, stdout, stderr.split("\n").length], [2, "", 2], stderr);
     assert.match(stderr, message);
   }
+});
+
+test("an empty signal, as old set-ups may have, is HUP", async () => {
+  const options = parseOptions(DOTEGE_OPTIONS, [], { DOTEGE_SIGNAL_TYPE: "" });
+  assert.equal((await dotegeSettings(options)).signalName, "HUP");
 });
 
 test("--help names every option and its variable", async () => {

@@ -206,6 +206,34 @@ test("writeFileAtomic() writes in place what can't be replaced", async (t) => {
   assert.deepEqual(await readdir(join(folder, "inside")), ["file"]);
 });
 
+// Half a file's room is left.
+const FULL = `
+  mount -t tmpfs -o size=64k tmpfs full && mount --bind inside inside || exit 77
+  printf old > full/file && head -c 32768 /dev/zero > full/rest || exit 77
+  mount --bind full/file inside/file || exit 77
+  "$@"
+  cat inside/file
+`;
+
+test("what there is no room for in place leaves the file as it was", async (t) => {
+  if (!needProgram(t, "unshare")) return;
+  const folder = await temporaryFolder(t);
+  for (const name of ["inside", "full"]) await mkdir(join(folder, name));
+  await writeFile(join(folder, "inside/file"), "");
+  const script = join(folder, "write.mjs");
+  const module = JSON.stringify(pathToFileURL(join(root, "lib/file.ts")).href);
+  await writeFile(
+    script,
+    `import { writeFileAtomic } from ${module};
+    await writeFileAtomic("inside/file", "x".repeat(65_000)).catch((e) => console.log(e.code));`,
+  );
+  const command = runtimeCommand("lib/file.ts").with(-1, script);
+  const args = ["--map-root-user", "--mount", "sh", "-c", FULL, "sh", ...command];
+  const { code, stdout, stderr } = await run("unshare", args, { cwd: folder });
+  if (code === 77 || stderr.startsWith("unshare:")) return t.skip(`no mounts here: ${stderr}`);
+  assert.equal(stdout, "ENOSPC\nold", stderr);
+});
+
 test("writeFileAtomic() writes in place what would lose its owner", async (t) => {
   if (!needProgram(t, "setpriv")) return;
   if (process.getuid?.() !== 0) return t.skip("only root can become another user");

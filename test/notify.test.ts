@@ -47,6 +47,7 @@ function setUp(t: Scope, options: Partial<NotifyOptions>): Setup {
   const notifier = createNotifier({
     ...{ signalled: [], restarted: [], pidFile: "", signalName: "HUP", command: "" },
     containers: () => running,
+    isServed: () => false,
     docker: {
       kill: (id, name, signal) => answer(`kill ${id} ${name}`, id, signal),
       restart: (id, signal) => answer(`restart ${id}`, id, signal),
@@ -287,11 +288,24 @@ test("the command gets the new files, those of tries that failed too", async (t)
   assert.equal(await readFile(join(folder, "got"), "utf8"), "/a /b /c\n/d\n");
 });
 
-test("close() ends what is under way, and nothing is told any more", async (t) => {
+test("a container that has hosts itself isn't restarted: that would never end", async (t) => {
+  const { notifier, calls, running, lines } = setUp(t, {
+    restarted: parseTargets("a b"),
+    isServed: (id) => id === container("a").id,
+    pause: () => 60_000,
+  });
+  running.push(container("a"), container("b"));
+  assert.equal(await notifier.tell(["/file"]), false);
+  assert.deepEqual(calls, ["restart b"]);
+  assert.match(lines.join("\n"), /container a.*has hosts itself/);
+});
+
+test("close() ends what is under way too long, and nothing is told any more", async (t) => {
   const { notifier, calls, refusals, running, lines } = setUp(t, {
     signalled: parseTargets("a gone"),
     command: "sleep 600",
     pause: () => 60_000,
+    lastWords: 50,
   });
   running.push(container("a"));
   refusals.set("a", "never");
@@ -302,4 +316,17 @@ test("close() ends what is under way, and nothing is told any more", async (t) =
   assert.equal(await notifier.tell(["/file"]), false);
   assert.deepEqual(calls, ["kill a HUP"]);
   assert.equal(lines.length, 1);
+});
+
+test("close() lets what is under way be told, and what is newer", async (t) => {
+  const folder = await temporaryFolder(t);
+  const script = `echo "$@" >> ${folder}/got; while ! test -e ${folder}/go; do sleep 0.1; done`;
+  const { notifier } = setUp(t, { command: script, pause: () => 60_000, lastWords: 60_000 });
+  const telling = notifier.tell(["/a"]);
+  const newer = notifier.tell(["/b"]);
+  const closing = notifier.close();
+  await writeFile(join(folder, "go"), "");
+  assert.deepEqual(await Promise.all([telling, newer]), [true, true]);
+  await closing;
+  assert.equal(await readFile(join(folder, "got"), "utf8"), "/a\n/b\n");
 });

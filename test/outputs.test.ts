@@ -83,6 +83,7 @@ test("parseTemplates() reads pairs, and says which item is wrong", () => {
   }
   assert.throws(() => parseTemplates("a:/b,c:/x/../b"), /two templates .* "\/x\/\.\.\/b"$/);
   assert.throws(() => parseTemplates("a:./y", others), /two templates/);
+  assert.throws(() => parseTemplates("a:./a"), /would be overwritten .* "a"$/);
 });
 
 test("render() writes what differs, and says which files are new", async (t) => {

@@ -95,3 +95,22 @@ test("a stored certificate with another one's key is replaced", async () => {
   const [one, other] = [record(-DAY, 89 * DAY), record(-DAY, 89 * DAY)];
   assert.deepEqual(await order({ ...one, privateKey: other.privateKey }), { old: undefined });
 });
+
+test("what is wanted anew doesn't hurry those that wait, unless it is a reload", (t) => {
+  const next = new Date(Date.now() + DAY).toISOString();
+  const failure = { count: 1, message: "no", advice: "", at: new Date().toISOString(), next };
+  const waits: unknown[] = [];
+  const options = {
+    ...{ authorities: [], configuration: "", interval: 0, resolver: {} },
+    store: { find: () => undefined },
+    state: { get: () => ({ failure: { ...failure, configuration: "" } }) },
+    log: { info: (_: string, { names }: { names: unknown }) => waits.push(names) },
+  };
+  const renewal = new Renewal(options as unknown as RenewalOptions);
+  t.after(() => renewal.close());
+  renewal.want([["a"]], false);
+  renewal.want([["a"], ["b"]], false);
+  assert.deepEqual(waits, [["a"], ["b"]]);
+  renewal.want([["a"]]);
+  assert.deepEqual(waits, [["a"], ["b"], ["a"]]);
+});

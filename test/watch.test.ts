@@ -29,6 +29,13 @@ test("containers are found by polling", async (t) => {
   await lives(t, await startFakeEngine(t), 5);
 });
 
+test("an interval of a millisecond means events, as in Go", async (t) => {
+  const engine = await startFakeEngine(t);
+  const watched = watching(t, engine.env, { poll: 1 });
+  await watched.until([]);
+  assert.equal(engine.streams, 1);
+});
+
 test("an engine that restarts is waited for, and all stays as it was", async (t) => {
   await engineRestarts(t, await startFakeEngine(t));
 });

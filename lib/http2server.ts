@@ -54,6 +54,8 @@ export class Http2Connection implements StreamOwner, Expiring {
   /** The client's SETTINGS have come; ours were acknowledged. */
   #greeted = false;
   #agreed = false;
+  /** The client's SETTINGS_NO_RFC7540_PRIORITIES, which may not change. */
+  #noPriorities = 0;
   #sendWindow: number = h2.DEFAULT_WINDOW;
   #streamWindow: number = h2.DEFAULT_WINDOW;
   #receiveWindow: number = CONNECTION_WINDOW;
@@ -295,14 +297,19 @@ export class Http2Connection implements StreamOwner, Expiring {
       this.#agreed = true;
       return;
     }
-    this.#greeted = true;
     const settings = h2.parseSettings(bytes, start, end);
-    let streamWindow = this.#streamWindow;
+    let streamWindow = this.#streamWindow, noPriorities = this.#noPriorities;
     for (let i = 0; i < settings.length; i += 2) {
       const id = settings[i], value = settings[i + 1];
       if (id === h2.HEADER_TABLE_SIZE) this.output.encoder.setMaxTableSize(value);
       else if (id === h2.INITIAL_WINDOW_SIZE) streamWindow = value;
+      else if (id === h2.NO_RFC7540_PRIORITIES) noPriorities = value;
     }
+    if (this.#greeted && noPriorities !== this.#noPriorities) { // RFC 9218 section 2.1
+      throw refused(h2.PROTOCOL_ERROR, `the setting ${h2.NO_RFC7540_PRIORITIES} is changed`);
+    }
+    this.#greeted = true;
+    this.#noPriorities = noPriorities;
     this.output.frame(h2.SETTINGS, h2.ACK, 0);
     const change = streamWindow - this.#streamWindow;
     this.#streamWindow = streamWindow;
@@ -326,11 +333,11 @@ export class Http2Connection implements StreamOwner, Expiring {
     }
   }
 
-  /** RFC 9218 section 7.1; of streams that aren't open yet nothing is kept. */
+  /** RFC 9218 section 7.1; of streams that aren't open yet nothing is kept. We open none. */
   #onPriorityUpdate(): void {
     const { bytes, start, end } = this.#reader;
     const id = h2.readUint31(bytes, start);
-    if (id === 0) throw refused(h2.PROTOCOL_ERROR, "PRIORITY_UPDATE for stream 0");
+    if (id % 2 === 0) throw refused(h2.PROTOCOL_ERROR, `PRIORITY_UPDATE for stream ${id}`);
     const stream = this.#streams.get(id);
     if (stream !== undefined) {
       stream.priority = parsePriority(bytes.toString("latin1", start + 4, end));

@@ -184,7 +184,9 @@ export class Http2Stream implements Downstream {
   /** HEADERS after the first; undefined when they were over the limits. Throws Http2Error. */
   onTrailers(trailers: FieldLines | undefined, received: boolean): void {
     this.#mayCome();
-    if (!received) throw this.#error(h2.PROTOCOL_ERROR, "HEADERS in the middle of a stream");
+    if (!received || this.#accept !== undefined) { // a tunnel has DATA and nothing else (8.5)
+      throw this.#error(h2.PROTOCOL_ERROR, "HEADERS in the middle of a stream");
+    }
     if (trailers === undefined) {
       return this.refuse(new Http1Error(431, "The trailers are over the limits."));
     }

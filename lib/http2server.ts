@@ -120,17 +120,25 @@ export class Http2Connection implements StreamOwner, Expiring {
   #onData(chunk: Buffer): void {
     if (this.#closing) return;
     this.#reader.push(chunk);
-    while (this.#readFrames());
-    if (this.#closing) return;
+    this.#read();
     this.#streams.get(this.#reader.arriving)?.touch();
-    this.deadline = this.options.clock.now; // the next sweep looks at what waits
-    if (this.output.waiting > OUTPUT_LIMIT) this.#socket.pause();
+    if (!this.#closing) this.deadline = this.options.clock.now; // a sweep looks at what waits
+  }
+
+  /** Handles what has come, unless what that brings can't leave: one byte may ask for thousands. */
+  #read(): void {
+    while (this.#readFrames());
+    if (this.#isFull && !this.#closing) this.#socket.pause();
+  }
+
+  get #isFull(): boolean {
+    return this.output.waiting > OUTPUT_LIMIT;
   }
 
   /** Handles frames until there are no more; true if an error of one stream came between. */
   #readFrames(): boolean {
     try {
-      while (!this.#closing && this.#reader.next()) this.#onFrame();
+      while (!this.#closing && !this.#isFull && this.#reader.next()) this.#onFrame();
       return false;
     } catch (error) {
       return this.#recover(error instanceof Error ? error : new Error(String(error)));
@@ -431,7 +439,9 @@ export class Http2Connection implements StreamOwner, Expiring {
     this.#blockedSince = 0;
     this.output.flush();
     this.#sendQueued();
-    if (this.#socket.isPaused() && this.output.waiting <= OUTPUT_LIMIT) this.#socket.resume();
+    if (!this.#socket.isPaused() || this.#closing) return;
+    this.#read();
+    if (!this.#isFull) this.#socket.resume();
   }
 
   /** The client sends no more, not even windows: that is how a client leaves. */

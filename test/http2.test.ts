@@ -512,6 +512,20 @@ test("what waits for a client that doesn't read is read on when it has drained",
   assert.deepEqual(take(), ["PING ACK 12345678"]);
 });
 
+test("frames wait when what those before them bring can't leave", () => {
+  const { socket, send, applications } = connect();
+  socket.writableNeedDrain = true;
+  socket.writableLength = 250_000;
+  send(Buffer.concat(Array.from({ length: 1000 }, (_, i) => headers(2 * i + 1))));
+  assert.ok(applications.length > 100 && applications.length < 1000, `${applications.length}`);
+  assert.ok(socket.isPaused());
+  socket.writableNeedDrain = false;
+  socket.writableLength = 0;
+  socket.emit("drain");
+  assert.equal(applications.length, 1000);
+  assert.equal(socket.isPaused(), false);
+});
+
 test("a client that never opens a window loses that stream", () => {
   const { send, take, wait, applications, socket } = connect();
   send(settings(4, 0), headers(1, to("/wait")));

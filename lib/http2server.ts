@@ -254,9 +254,8 @@ export class Http2Connection implements StreamOwner, Expiring {
     }
     if (id > this.#lastStream + 2) this.#hasSkipped = true;
     this.#lastStream = id;
-    if (id > this.#finalStream) return this.#sendReset(id, h2.REFUSED_STREAM);
-    if (this.#streams.size >= STREAM_LIMIT) {
-      throw new h2.Http2Error(id, h2.REFUSED_STREAM, `more than ${STREAM_LIMIT} streams at once`);
+    if (id > this.#finalStream || this.#streams.size >= STREAM_LIMIT) {
+      throw new h2.Http2Error(id, h2.REFUSED_STREAM, "more streams than are wanted");
     }
     if (selfDependent) throw new h2.Http2Error(id, h2.PROTOCOL_ERROR, "it depends on itself");
     const request = list === undefined ? undefined : parseRequest(list, id, received);

@@ -22,6 +22,7 @@ import {
   frame,
   FrameLines,
   GET,
+  goaway,
   headers,
   HELLO,
   open,
@@ -437,6 +438,9 @@ test("MadeYouReset: streams that are ended for errors count like those that clie
   const full = connect();
   for (let i = 0; i < 100; i++) full.send(headers(odd(i), to("/wait")));
   assert.equal(attack(full, (i) => headers(odd(i + 100), to("/wait")), 1_000), 200, "refused");
+  const leaving = connect();
+  leaving.send(headers(1, to("/wait")), goaway());
+  assert.equal(attack(leaving, (i) => headers(odd(i + 1)), 1_000), 200, "after GOAWAY");
 });
 
 test("CONTINUATION flood: neither many frames nor many bytes make a head without an end", () => {

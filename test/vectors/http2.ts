@@ -766,6 +766,16 @@ const MESSAGES: readonly FrameVector[] = [
     PONG,
   ),
   row(
+    "extended CONNECT, answered as any other request",
+    "RFC 8441 section 5: 200 would say that there is a tunnel",
+    [
+      open(1, [...GET.with(1, "CONNECT"), ":protocol", "websocket"]),
+    ],
+    "HEADERS 1 502",
+    "DATA 1 159 END",
+    "RST_STREAM 1 NO_ERROR",
+  ),
+  row(
     "extended CONNECT for what isn't known",
     "RFC 9220 section 3",
     [

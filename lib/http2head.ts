@@ -226,7 +226,7 @@ export function answerFields(fields: string[]): string[] {
 export function parsePriority(text: string): Priority {
   let { urgency, incremental } = DEFAULT_PRIORITY;
   for (const item of text.split(",")) {
-    const [, key, value] = /^[ \t]*(u|i)(?:=([0-7]|\?[01]))?(?:;.*)?[ \t]*$/.exec(item) ?? [];
+    const [, key, value] = /^[ \t]*(u|i)(?:=([0-7]|\?[01]))?[ \t]*(?:;|$)/.exec(item) ?? [];
     if (key === "u" && value !== undefined && value.length === 1) urgency = Number(value);
     else if (key === "i" && value?.length !== 1) incremental = value !== "?0";
   }

@@ -286,8 +286,9 @@ test("parsePriority() reads what it can", () => {
       ["u=1,u=5", 5, false],
       ["u=-1", 3, false],
       ["\x00".repeat(1000), 3, false],
+      ["u=1" + ",".repeat(60_000) + "u=2", 1, false],
       ["u=1;" + " ".repeat(16_000) + "\n", 1, false],
-      ["u=1" + " ".repeat(16_000) + "\n", 3, false],
+      ["u=1" + " ".repeat(200) + "\n", 3, false],
     ] as const
   ) assert.deepEqual(parsePriority(text), { urgency, incremental }, text);
 });

@@ -148,10 +148,9 @@ export class Http2Connection implements StreamOwner, Expiring {
   /** Ends what an error is about: true if that was a stream, and the connection goes on (5.4). */
   #recover(error: Error): boolean {
     const id = error instanceof h2.Http2Error ? error.stream : 0;
-    // What may be reset are streams that the client has opened.
-    if (id === 0 || id > this.#lastStream || !this.#resetBudget.take(this.options.clock.now)) {
-      this.#fail(error);
-      return false;
+    if (this.#isIdle(id)) return this.#fail(error); // what was never open can't be reset
+    if (!this.#resetBudget.take(this.options.clock.now)) {
+      return this.#fail(refused(h2.ENHANCE_YOUR_CALM, error.message));
     }
     this.options.onClientError(this.client, error);
     const stream = this.#streams.get(id);
@@ -161,13 +160,13 @@ export class Http2Connection implements StreamOwner, Expiring {
     return true;
   }
 
-  #fail(cause: Error): void {
+  #fail(cause: Error): false {
     const undecodable = cause instanceof HpackError;
     const error = undecodable ? refused(h2.COMPRESSION_ERROR, cause.message) : cause;
     this.options.onClientError(this.client, error);
-    if (!(error instanceof h2.Http2Error)) return this.#close(h2.INTERNAL_ERROR, "internal error");
-    const isReset = error.stream !== 0 && error.stream <= this.#lastStream;
-    this.#close(isReset ? h2.ENHANCE_YOUR_CALM : error.code, error.message);
+    if (error instanceof h2.Http2Error) this.#close(error.code, error.message);
+    else this.#close(h2.INTERNAL_ERROR, "internal error");
+    return false;
   }
 
   #onFrame(): void {
@@ -176,6 +175,7 @@ export class Http2Connection implements StreamOwner, Expiring {
       throw refused(h2.PROTOCOL_ERROR, "the first frame isn't SETTINGS");
     }
     this.#partialSince = 0;
+    if (type !== h2.DATA && type !== h2.HEADERS && type !== h2.RST_STREAM) this.#countControl();
     switch (type) {
       case h2.DATA:
         return this.#onDataFrame();
@@ -187,9 +187,6 @@ export class Http2Connection implements StreamOwner, Expiring {
         return this.#onWindowUpdate();
       case h2.PUSH_PROMISE:
         throw refused(h2.PROTOCOL_ERROR, "PUSH_PROMISE from a client");
-    }
-    this.#countControl();
-    switch (type) {
       case h2.SETTINGS:
         return this.#onSettings();
       case h2.PING:
@@ -208,11 +205,21 @@ export class Http2Connection implements StreamOwner, Expiring {
     throw refused(h2.ENHANCE_YOUR_CALM, "too many frames that bring nothing");
   }
 
-  /** A stream that isn't open: undefined if frames may still be on their way to it (5.1). */
-  #checkClosed(id: number): undefined {
-    if (id > this.#lastStream || id % 2 === 0) {
+  /** The client hasn't opened it, or can't: 0 too. */
+  #isIdle(id: number): boolean {
+    return id > this.#lastStream || id % 2 === 0;
+  }
+
+  /** Only HEADERS and PRIORITY may come for a stream that is idle (5.1). */
+  #checkOpened(id: number): void {
+    if (this.#isIdle(id)) {
       throw refused(h2.PROTOCOL_ERROR, `a frame on stream ${id}, which is idle`);
     }
+  }
+
+  /** A stream that isn't open: undefined if frames may still be on their way to it (5.1). */
+  #checkClosed(id: number): undefined {
+    this.#checkOpened(id);
     if (this.#resets.has(id)) return;
     throw refused(h2.STREAM_CLOSED, `a frame on stream ${id}, which is closed`);
   }
@@ -271,7 +278,7 @@ export class Http2Connection implements StreamOwner, Expiring {
     const { stream: id } = this.#reader;
     const stream = this.#streams.get(id);
     if (stream === undefined) {
-      if (id > this.#lastStream || id % 2 === 0) this.#checkClosed(id);
+      this.#checkOpened(id);
       return this.#countControl();
     }
     this.forget(stream);
@@ -281,13 +288,9 @@ export class Http2Connection implements StreamOwner, Expiring {
 
   #onWindowUpdate(): void {
     const { stream: id, bytes, start } = this.#reader;
-    this.#countControl();
     const increment = h2.readUint31(bytes, start);
     const stream = this.#streams.get(id);
-    if (id !== 0 && stream === undefined) {
-      if (id > this.#lastStream || id % 2 === 0) this.#checkClosed(id);
-      return;
-    }
+    if (id !== 0 && stream === undefined) return this.#checkOpened(id);
     if (increment === 0) throw new h2.Http2Error(id, h2.PROTOCOL_ERROR, "a window that opens by 0");
     if (stream !== undefined) return stream.openWindow(increment);
     this.#sendWindow += increment;
@@ -396,11 +399,8 @@ export class Http2Connection implements StreamOwner, Expiring {
   #sendReset(id: number, code: number): void {
     this.output.frame(h2.RST_STREAM, 0, id, code);
     this.#resets.add(id);
-    if (this.#resets.size <= REMEMBERED_RESETS) return;
-    for (const oldest of this.#resets) {
-      this.#resets.delete(oldest);
-      break;
-    }
+    const [oldest] = this.#resets;
+    if (this.#resets.size > REMEMBERED_RESETS) this.#resets.delete(oldest);
   }
 
   forget(stream: Http2Stream): void {

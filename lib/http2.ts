@@ -143,6 +143,7 @@ export class FrameReader {
       this.flags = bytes[start + 4];
       this.stream = readUint31(bytes, start + 5);
       this.start += FRAME_HEAD;
+      this.#checkTurn();
       this.#check(RULES[this.type]);
       if (this.#isWhole()) return true;
     }
@@ -150,13 +151,16 @@ export class FrameReader {
   }
 
   /** Between HEADERS and the last CONTINUATION nothing else may come (4.3). */
+  #checkTurn(): void {
+    const expected = this.#block?.stream;
+    const fits = this.type === CONTINUATION ? this.stream === expected : expected === undefined;
+    if (fits) return;
+    throw refused(PROTOCOL_ERROR, "not the CONTINUATION that has to come, or one too many");
+  }
+
   #isWhole(): boolean {
     const { type, flags, stream } = this;
-    const block = this.#block;
-    if (block !== undefined || type === CONTINUATION) {
-      if (type === CONTINUATION && block?.stream === stream) return this.#gather(block);
-      throw refused(PROTOCOL_ERROR, "not the CONTINUATION that has to come, or one too many");
-    }
+    if (this.#block !== undefined) return this.#gather(this.#block);
     if (type !== HEADERS) return true;
     this.unpad();
     this.#takePriority();

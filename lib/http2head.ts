@@ -222,11 +222,14 @@ export function answerFields(fields: string[]): string[] {
   return fields;
 }
 
+/** Characters in which all is said that a priority may say; each more would cost, for a byte. */
+const PRIORITY_LIMIT = 256;
+
 /** RFC 9218 section 4; what can't be read says nothing, and the last of two counts. */
 export function parsePriority(text: string): Priority {
   let { urgency, incremental } = DEFAULT_PRIORITY;
-  for (const item of text.split(",")) {
-    const [, key, value] = /^[ \t]*(u|i)(?:=([0-7]|\?[01]))?(?:;.*)?[ \t]*$/.exec(item) ?? [];
+  for (const item of text.slice(0, PRIORITY_LIMIT).split(",")) {
+    const [, key, value] = /^[ \t]*(u|i)(?:=([0-7]|\?[01]))?[ \t]*(?:;|$)/.exec(item) ?? [];
     if (key === "u" && value !== undefined && value.length === 1) urgency = Number(value);
     else if (key === "i" && value?.length !== 1) incremental = value !== "?0";
   }

@@ -54,6 +54,8 @@ export class Http2Connection implements StreamOwner, Expiring {
   /** The client's SETTINGS have come; ours were acknowledged. */
   #greeted = false;
   #agreed = false;
+  /** The client's SETTINGS_NO_RFC7540_PRIORITIES, which may not change. */
+  #noPriorities = 0;
   #sendWindow: number = h2.DEFAULT_WINDOW;
   #streamWindow: number = h2.DEFAULT_WINDOW;
   #receiveWindow: number = CONNECTION_WINDOW;
@@ -118,17 +120,25 @@ export class Http2Connection implements StreamOwner, Expiring {
   #onData(chunk: Buffer): void {
     if (this.#closing) return;
     this.#reader.push(chunk);
-    while (this.#readFrames());
-    if (this.#closing) return;
+    this.#read();
     this.#streams.get(this.#reader.arriving)?.touch();
-    this.deadline = this.options.clock.now; // the next sweep looks at what waits
-    if (this.output.waiting > OUTPUT_LIMIT) this.#socket.pause();
+    if (!this.#closing) this.deadline = this.options.clock.now; // a sweep looks at what waits
+  }
+
+  /** Handles what has come, unless what that brings can't leave: one byte may ask for thousands. */
+  #read(): void {
+    while (this.#readFrames());
+    if (this.#isFull && !this.#closing) this.#socket.pause();
+  }
+
+  get #isFull(): boolean {
+    return this.output.waiting > OUTPUT_LIMIT;
   }
 
   /** Handles frames until there are no more; true if an error of one stream came between. */
   #readFrames(): boolean {
     try {
-      while (!this.#closing && this.#reader.next()) this.#onFrame();
+      while (!this.#closing && !this.#isFull && this.#reader.next()) this.#onFrame();
       return false;
     } catch (error) {
       return this.#recover(error instanceof Error ? error : new Error(String(error)));
@@ -138,10 +148,9 @@ export class Http2Connection implements StreamOwner, Expiring {
   /** Ends what an error is about: true if that was a stream, and the connection goes on (5.4). */
   #recover(error: Error): boolean {
     const id = error instanceof h2.Http2Error ? error.stream : 0;
-    // What may be reset are streams that the client has opened.
-    if (id === 0 || id > this.#lastStream || !this.#resetBudget.take(this.options.clock.now)) {
-      this.#fail(error);
-      return false;
+    if (this.#isIdle(id)) return this.#fail(error); // what was never open can't be reset
+    if (!this.#resetBudget.take(this.options.clock.now)) {
+      return this.#fail(refused(h2.ENHANCE_YOUR_CALM, error.message));
     }
     this.options.onClientError(this.client, error);
     const stream = this.#streams.get(id);
@@ -151,13 +160,13 @@ export class Http2Connection implements StreamOwner, Expiring {
     return true;
   }
 
-  #fail(cause: Error): void {
+  #fail(cause: Error): false {
     const undecodable = cause instanceof HpackError;
     const error = undecodable ? refused(h2.COMPRESSION_ERROR, cause.message) : cause;
     this.options.onClientError(this.client, error);
-    if (!(error instanceof h2.Http2Error)) return this.#close(h2.INTERNAL_ERROR, "internal error");
-    const isReset = error.stream !== 0 && error.stream <= this.#lastStream;
-    this.#close(isReset ? h2.ENHANCE_YOUR_CALM : error.code, error.message);
+    if (error instanceof h2.Http2Error) this.#close(error.code, error.message);
+    else this.#close(h2.INTERNAL_ERROR, "internal error");
+    return false;
   }
 
   #onFrame(): void {
@@ -166,6 +175,7 @@ export class Http2Connection implements StreamOwner, Expiring {
       throw refused(h2.PROTOCOL_ERROR, "the first frame isn't SETTINGS");
     }
     this.#partialSince = 0;
+    if (type !== h2.DATA && type !== h2.HEADERS && type !== h2.RST_STREAM) this.#countControl();
     switch (type) {
       case h2.DATA:
         return this.#onDataFrame();
@@ -177,9 +187,6 @@ export class Http2Connection implements StreamOwner, Expiring {
         return this.#onWindowUpdate();
       case h2.PUSH_PROMISE:
         throw refused(h2.PROTOCOL_ERROR, "PUSH_PROMISE from a client");
-    }
-    this.#countControl();
-    switch (type) {
       case h2.SETTINGS:
         return this.#onSettings();
       case h2.PING:
@@ -198,11 +205,21 @@ export class Http2Connection implements StreamOwner, Expiring {
     throw refused(h2.ENHANCE_YOUR_CALM, "too many frames that bring nothing");
   }
 
-  /** A stream that isn't open: undefined if frames may still be on their way to it (5.1). */
-  #checkClosed(id: number): undefined {
-    if (id > this.#lastStream || id % 2 === 0) {
+  /** The client hasn't opened it, or can't: 0 too. */
+  #isIdle(id: number): boolean {
+    return id > this.#lastStream || id % 2 === 0;
+  }
+
+  /** Only HEADERS and PRIORITY may come for a stream that is idle (5.1). */
+  #checkOpened(id: number): void {
+    if (this.#isIdle(id)) {
       throw refused(h2.PROTOCOL_ERROR, `a frame on stream ${id}, which is idle`);
     }
+  }
+
+  /** A stream that isn't open: undefined if frames may still be on their way to it (5.1). */
+  #checkClosed(id: number): undefined {
+    this.#checkOpened(id);
     if (this.#resets.has(id)) return;
     throw refused(h2.STREAM_CLOSED, `a frame on stream ${id}, which is closed`);
   }
@@ -244,9 +261,8 @@ export class Http2Connection implements StreamOwner, Expiring {
     }
     if (id > this.#lastStream + 2) this.#hasSkipped = true;
     this.#lastStream = id;
-    if (id > this.#finalStream) return this.#sendReset(id, h2.REFUSED_STREAM);
-    if (this.#streams.size >= STREAM_LIMIT) {
-      throw new h2.Http2Error(id, h2.REFUSED_STREAM, `more than ${STREAM_LIMIT} streams at once`);
+    if (id > this.#finalStream || this.#streams.size >= STREAM_LIMIT) {
+      throw new h2.Http2Error(id, h2.REFUSED_STREAM, "more streams than are wanted");
     }
     if (selfDependent) throw new h2.Http2Error(id, h2.PROTOCOL_ERROR, "it depends on itself");
     const request = list === undefined ? undefined : parseRequest(list, id, received);
@@ -262,7 +278,7 @@ export class Http2Connection implements StreamOwner, Expiring {
     const { stream: id } = this.#reader;
     const stream = this.#streams.get(id);
     if (stream === undefined) {
-      if (id > this.#lastStream || id % 2 === 0) this.#checkClosed(id);
+      this.#checkOpened(id);
       return this.#countControl();
     }
     this.forget(stream);
@@ -272,13 +288,9 @@ export class Http2Connection implements StreamOwner, Expiring {
 
   #onWindowUpdate(): void {
     const { stream: id, bytes, start } = this.#reader;
-    this.#countControl();
     const increment = h2.readUint31(bytes, start);
     const stream = this.#streams.get(id);
-    if (id !== 0 && stream === undefined) {
-      if (id > this.#lastStream || id % 2 === 0) this.#checkClosed(id);
-      return;
-    }
+    if (id !== 0 && stream === undefined) return this.#checkOpened(id);
     if (increment === 0) throw new h2.Http2Error(id, h2.PROTOCOL_ERROR, "a window that opens by 0");
     if (stream !== undefined) return stream.openWindow(increment);
     this.#sendWindow += increment;
@@ -295,14 +307,19 @@ export class Http2Connection implements StreamOwner, Expiring {
       this.#agreed = true;
       return;
     }
-    this.#greeted = true;
     const settings = h2.parseSettings(bytes, start, end);
-    let streamWindow = this.#streamWindow;
+    let streamWindow = this.#streamWindow, noPriorities = this.#noPriorities;
     for (let i = 0; i < settings.length; i += 2) {
       const id = settings[i], value = settings[i + 1];
       if (id === h2.HEADER_TABLE_SIZE) this.output.encoder.setMaxTableSize(value);
       else if (id === h2.INITIAL_WINDOW_SIZE) streamWindow = value;
+      else if (id === h2.NO_RFC7540_PRIORITIES) noPriorities = value;
     }
+    if (this.#greeted && noPriorities !== this.#noPriorities) { // RFC 9218 section 2.1
+      throw refused(h2.PROTOCOL_ERROR, `the setting ${h2.NO_RFC7540_PRIORITIES} is changed`);
+    }
+    this.#greeted = true;
+    this.#noPriorities = noPriorities;
     this.output.frame(h2.SETTINGS, h2.ACK, 0);
     const change = streamWindow - this.#streamWindow;
     this.#streamWindow = streamWindow;
@@ -326,11 +343,11 @@ export class Http2Connection implements StreamOwner, Expiring {
     }
   }
 
-  /** RFC 9218 section 7.1; of streams that aren't open yet nothing is kept. */
+  /** RFC 9218 section 7.1; of streams that aren't open yet nothing is kept. We open none. */
   #onPriorityUpdate(): void {
     const { bytes, start, end } = this.#reader;
     const id = h2.readUint31(bytes, start);
-    if (id === 0) throw refused(h2.PROTOCOL_ERROR, "PRIORITY_UPDATE for stream 0");
+    if (id % 2 === 0) throw refused(h2.PROTOCOL_ERROR, `PRIORITY_UPDATE for stream ${id}`);
     const stream = this.#streams.get(id);
     if (stream !== undefined) {
       stream.priority = parsePriority(bytes.toString("latin1", start + 4, end));
@@ -382,11 +399,8 @@ export class Http2Connection implements StreamOwner, Expiring {
   #sendReset(id: number, code: number): void {
     this.output.frame(h2.RST_STREAM, 0, id, code);
     this.#resets.add(id);
-    if (this.#resets.size <= REMEMBERED_RESETS) return;
-    for (const oldest of this.#resets) {
-      this.#resets.delete(oldest);
-      break;
-    }
+    const [oldest] = this.#resets;
+    if (this.#resets.size > REMEMBERED_RESETS) this.#resets.delete(oldest);
   }
 
   forget(stream: Http2Stream): void {
@@ -424,7 +438,9 @@ export class Http2Connection implements StreamOwner, Expiring {
     this.#blockedSince = 0;
     this.output.flush();
     this.#sendQueued();
-    if (this.#socket.isPaused() && this.output.waiting <= OUTPUT_LIMIT) this.#socket.resume();
+    if (!this.#socket.isPaused() || this.#closing) return;
+    this.#read();
+    if (!this.#isFull) this.#socket.resume();
   }
 
   /** The client sends no more, not even windows: that is how a client leaves. */

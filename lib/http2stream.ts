@@ -184,7 +184,9 @@ export class Http2Stream implements Downstream {
   /** HEADERS after the first; undefined when they were over the limits. Throws Http2Error. */
   onTrailers(trailers: FieldLines | undefined, received: boolean): void {
     this.#mayCome();
-    if (!received) throw this.#error(h2.PROTOCOL_ERROR, "HEADERS in the middle of a stream");
+    if (!received || this.#accept !== undefined) { // a tunnel has DATA and nothing else (8.5)
+      throw this.#error(h2.PROTOCOL_ERROR, "HEADERS in the middle of a stream");
+    }
     if (trailers === undefined) {
       return this.refuse(new Http1Error(431, "The trailers are over the limits."));
     }
@@ -273,6 +275,9 @@ export class Http2Stream implements Downstream {
 
   respond(status: number, _reason: string, fields: string[], _length: BodyLength): void {
     if (status === 101) return this.#openTunnel(fields);
+    if (this.#accept !== undefined && status < 300) { // which here would say that there is a tunnel
+      throw new Http1Error(502, "the upstream didn't switch to WebSocket");
+    }
     this.#started = true;
     this.#status = `${status}`;
     this.#fields = answerFields(fields);
@@ -386,7 +391,9 @@ export class Http2Stream implements Downstream {
     if (this.#closed) return;
     if (!this.#started) return answer(this, { method: this.#method }, 502, UNABLE);
     this.#send(); // what there is of it
-    if (!this.#ended) this.#owner.reset(this, this.tunnel ? h2.CANCEL : h2.INTERNAL_ERROR);
+    if (this.#closed) return;
+    const code = this.tunnel ? h2.CANCEL : h2.INTERNAL_ERROR;
+    this.#owner.reset(this, this.#ended ? h2.NO_ERROR : code);
   }
 
   /** The stream is no more; the proxy is told, unless it has nothing more to do with it. */

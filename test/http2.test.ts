@@ -22,6 +22,7 @@ import {
   frame,
   FrameLines,
   GET,
+  goaway,
   headers,
   HELLO,
   open,
@@ -285,6 +286,9 @@ test("parsePriority() reads what it can", () => {
       ["u=1,u=5", 5, false],
       ["u=-1", 3, false],
       ["\x00".repeat(1000), 3, false],
+      ["u=1" + ",".repeat(60_000) + "u=2", 1, false],
+      ["u=1;" + " ".repeat(16_000) + "\n", 1, false],
+      ["u=1" + " ".repeat(200) + "\n", 3, false],
     ] as const
   ) assert.deepEqual(parsePriority(text), { urgency, incremental }, text);
 });
@@ -437,6 +441,9 @@ test("MadeYouReset: streams that are ended for errors count like those that clie
   const full = connect();
   for (let i = 0; i < 100; i++) full.send(headers(odd(i), to("/wait")));
   assert.equal(attack(full, (i) => headers(odd(i + 100), to("/wait")), 1_000), 200, "refused");
+  const leaving = connect();
+  leaving.send(headers(1, to("/wait")), goaway());
+  assert.equal(attack(leaving, (i) => headers(odd(i + 1)), 1_000), 200, "after GOAWAY");
 });
 
 test("CONTINUATION flood: neither many frames nor many bytes make a head without an end", () => {
@@ -510,6 +517,20 @@ test("what waits for a client that doesn't read is read on when it has drained",
   socket.emit("drain");
   assert.equal(socket.isPaused(), false);
   assert.deepEqual(take(), ["PING ACK 12345678"]);
+});
+
+test("frames wait when what those before them bring can't leave", () => {
+  const { socket, send, applications } = connect();
+  socket.writableNeedDrain = true;
+  socket.writableLength = 250_000;
+  send(Buffer.concat(Array.from({ length: 1000 }, (_, i) => headers(2 * i + 1))));
+  assert.ok(applications.length > 100 && applications.length < 1000, `${applications.length}`);
+  assert.ok(socket.isPaused());
+  socket.writableNeedDrain = false;
+  socket.writableLength = 0;
+  socket.emit("drain");
+  assert.equal(applications.length, 1000);
+  assert.equal(socket.isPaused(), false);
 });
 
 test("a client that never opens a window loses that stream", () => {

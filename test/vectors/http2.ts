@@ -166,6 +166,10 @@ const FRAMES: readonly FrameVector[] = [
   row("an unknown type in a block", "sections 4.3 and 5.5", [
     ...[frame(HEADERS, LAST, 1, block(GET)), frame(0x2a, 0, 1)],
   ], "GOAWAY 0 PROTOCOL_ERROR"),
+  row("what would be an error of a stream in a block of another", "section 4.3", [
+    ...[headers(1, WAIT), frame(HEADERS, LAST, 3, block(GET)), frame(PRIORITY, 0, 1, "1234")],
+    continuation(3, "", END_HEADERS),
+  ], "GOAWAY 1 PROTOCOL_ERROR"),
 ];
 
 const IDLE: readonly FrameVector[] = (
@@ -370,13 +374,22 @@ const TYPES: readonly FrameVector[] = [
     frame(SETTINGS, ACK, 0, "\0\x03\0\0\0\x01"),
   ], "GOAWAY 0 FRAME_SIZE_ERROR"),
   row("SETTINGS are acknowledged, known or not", "sections 6.5.2 and 6.5.3", [
-    settings(1, 0, 2, 1, 3, 7, 5, 0xff_ffff, 6, 1, 0xabcd, 0xffff_ffff, 8, 1, 9, 1),
+    settings(1, 0, 2, 1, 3, 7, 5, 0xff_ffff, 6, 1, 0xabcd, 0xffff_ffff, 8, 1, 9, 0),
   ], "SETTINGS ACK"),
   ...([[2, 2], [5, 16_383], [5, 0x100_0000], [8, 2], [9, 2]] as const).map(([id, value]) =>
     row(`the setting ${id} of ${value}`, "section 6.5.2 and RFCs 8441, 9218", [
       settings(id, value),
     ], "GOAWAY 0 PROTOCOL_ERROR")
   ),
+  row("the setting 9 changed", "RFC 9218 section 2.1", [
+    settings(9, 1),
+  ], "GOAWAY 0 PROTOCOL_ERROR"),
+  {
+    name: "the setting 9 at the start",
+    why: "RFC 9218 section 2.1: it may be said again",
+    input: Buffer.concat([PREFACE, settings(9, 1), SETTINGS_ACK, settings(9, 1), settings()]),
+    expect: ["SETTINGS ACK", "SETTINGS ACK"],
+  },
   row("a first window of 2^31", "section 6.5.2", [
     settings(4, 0x8000_0000),
   ], "GOAWAY 0 FLOW_CONTROL_ERROR"),
@@ -454,6 +467,9 @@ const TYPES: readonly FrameVector[] = [
   ], PONG),
   row("PRIORITY_UPDATE for stream 0", "RFC 9218 section 7.1", [
     frame(PRIORITY_UPDATE, 0, 0, uint32(0)),
+  ], "GOAWAY 0 PROTOCOL_ERROR"),
+  row("PRIORITY_UPDATE for a stream of ours", "RFC 9218 section 7.1: there is none, it is idle", [
+    frame(PRIORITY_UPDATE, 0, 0, uint32(2)),
   ], "GOAWAY 0 PROTOCOL_ERROR"),
   row("PRIORITY_UPDATE on a stream", "RFC 9218 section 7.1", [
     frame(PRIORITY_UPDATE, 0, 1, uint32(1)),
@@ -737,6 +753,26 @@ const MESSAGES: readonly FrameVector[] = [
     ],
     "HEADERS 1 501",
     "DATA 1 173 END",
+    "RST_STREAM 1 NO_ERROR",
+  ),
+  row(
+    "trailers of a tunnel",
+    "section 8.5: DATA is all that there is",
+    [
+      open(1, [...to("/wait", GET.with(1, "CONNECT")), ":protocol", "websocket"]),
+      ...[headers(1, ["x-t", "1"]), ping()],
+    ],
+    "RST_STREAM 1 PROTOCOL_ERROR",
+    PONG,
+  ),
+  row(
+    "extended CONNECT, answered as any other request",
+    "RFC 8441 section 5: 200 would say that there is a tunnel",
+    [
+      open(1, [...GET.with(1, "CONNECT"), ":protocol", "websocket"]),
+    ],
+    "HEADERS 1 502",
+    "DATA 1 159 END",
     "RST_STREAM 1 NO_ERROR",
   ),
   row(

@@ -89,9 +89,9 @@ export class Bench {
     const file = (name: string): string => join(this.folder, name);
     if (kind === "nginx") {
       const config = nginxConfig(`
-        upstream up { server 127.0.0.1:${upstream}; keepalive 64; keepalive_requests 1000000000; }
+        upstream up { server 127.0.0.1:${upstream}; keepalive 128; keepalive_requests 1000000000; }
         server {
-          listen [::]:${port} ssl ipv6only=off;
+          listen [::]:${port} ssl http2 ipv6only=off;
           ssl_certificate ${file("cert.pem")};
           ssl_certificate_key ${file("key.pem")};
           ssl_protocols TLSv1.2 TLSv1.3;
@@ -229,7 +229,7 @@ defaults
   http-reuse always
   option forwardfor
 frontend tls
-  bind :::PORT v4v6 ssl crt PEM
+  bind :::PORT v4v6 ssl crt PEM alpn h2,http/1.1
   http-request set-header X-Forwarded-Proto https
   http-request set-header X-Forwarded-Host %[req.hdr(Host)]
   default_backend up
@@ -248,7 +248,11 @@ function caddyConfig(port: number, upstream: number, file: (name: string) => str
     }
     https://localhost:${port} {
       tls ${file("cert.pem")} ${file("key.pem")}
-      reverse_proxy 127.0.0.1:${upstream}
+      reverse_proxy 127.0.0.1:${upstream} {
+        transport http {
+          keepalive_idle_conns_per_host 128
+        }
+      }
     }`;
 }
 

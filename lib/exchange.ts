@@ -21,6 +21,13 @@ export interface Client {
   judged: JudgedHost | undefined;
 }
 
+/** A client's connection, to whoever opened it. */
+export interface Connection {
+  /** Closes when what is in flight is answered; at once when nothing is. */
+  drain(): void;
+  destroy(): void;
+}
+
 /** An authority, the lower-case name in it, and whether the connection may be asked for it. */
 export type JudgedHost = Readonly<{ authority: string; name: string; covered: boolean }>;
 

@@ -1,9 +1,9 @@
 /**
  * The TCP front end. On the TLS port the ClientHello is read before TLS starts, so that a name that
  * isn't served here gets the alert `unrecognized_name` and nothing else; the plain port only
- * redirects.
+ * redirects, and speaks no HTTP/2.
  *
- * Needs `clienthello.ts`, `http1server.ts`, `addr.ts`, and the runtime's TLS.
+ * Needs `clienthello.ts`, `http1server.ts`, `http2server.ts`, `addr.ts`, and the runtime's TLS.
  */
 import { Buffer } from "node:buffer";
 import net from "node:net";
@@ -27,9 +27,10 @@ import {
 } from "./clienthello.ts";
 import type { Expiring } from "./clock.ts";
 import { answer, redirect } from "./answer.ts";
-import type { Client, Handle } from "./exchange.ts";
+import type { Client, Connection, Handle } from "./exchange.ts";
 import { Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
+import { Http2Connection } from "./http2server.ts";
 import type { Fields, Logger } from "./log.ts";
 import { pauseBelow, stapling } from "./runtime.ts";
 
@@ -51,7 +52,7 @@ export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" 
 }
 
 /** In the order of the server's preference (RFC 7301). */
-const ALPN_PROTOCOLS = ["http/1.1", "http/1.0"];
+const ALPN_PROTOCOLS = ["h2", "http/1.1", "http/1.0"];
 
 /** How long a refused client has to read why, in milliseconds. */
 const REFUSAL_LINGER = 2_000;
@@ -62,8 +63,6 @@ const PROBE = 60_000;
 const PLAIN_TEXT = "This port speaks HTTPS, but the request came as plain HTTP.\n";
 const PLAIN_TEXT_ANSWER = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n" +
   `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`;
-
-type Connection = Handshake | ServerConnection;
 
 /** What the way to a connection shows of its client. */
 type Peer = Omit<Client, "trusted" | "judged">;
@@ -99,7 +98,8 @@ export class Frontend {
   async listen(): Promise<void> {
     const { httpPort, httpsPort } = this.#options;
     await this.#open("https", httpsPort, (socket) => {
-      const onSecure: OnSecure = (secure, peer) => this.#serve(secure, peer, this.#proxying);
+      const onSecure: OnSecure = (secure, peer) =>
+        this.#serve(secure, peer, this.#proxying, secure.alpnProtocol === "h2");
       const onEnd = () => this.#remove(handshake);
       const handshake = new Handshake(socket, this.#options, onSecure, onEnd);
       this.#connections.add(handshake);
@@ -156,9 +156,10 @@ export class Frontend {
     this.#options.log.warn(message, fields);
   }
 
-  #serve(socket: net.Socket, peer: Peer, options: ServerOptions): void {
+  #serve(socket: net.Socket, peer: Peer, options: ServerOptions, isHttp2 = false): void {
     const client = { ...peer, trusted: this.#options.trusted.has(peer.address), judged: undefined };
-    const connection = new ServerConnection(socket, client, options);
+    const Kind = isHttp2 ? Http2Connection : ServerConnection;
+    const connection = new Kind(socket, client, options);
     this.#connections.add(connection);
     if (this.#draining) connection.drain();
   }
@@ -180,10 +181,10 @@ function redirectToHttps(port: number): Handle {
   };
 }
 
-type OnSecure = (secure: net.Socket, peer: Peer) => void;
+type OnSecure = (secure: tls.TLSSocket, peer: Peer) => void;
 
 /** A connection from its first byte to the end of the TLS handshake. */
-class Handshake implements Expiring {
+class Handshake implements Connection, Expiring {
   deadline: number;
   readonly #socket: net.Socket;
   readonly #options: FrontendOptions;

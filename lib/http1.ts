@@ -279,6 +279,26 @@ const TARGET = characters(/[\x21\x22\x24-\x7e]/);
 /** Most fields fail this at once. */
 const FRAMING_LENGTHS = lengths(FRAMING);
 
+/** A token (RFC 9110 section 5.6.2), as methods and field names are. */
+export function isToken(text: string): boolean {
+  return text !== "" && tokenEnd(text, 0) === text.length;
+}
+
+/** What `parseFields` gives as a value: no control characters, no white space around it. */
+export function isFieldValue(text: string): boolean {
+  if (text === "") return true;
+  const { length } = text;
+  return valueEnd(text, 0) === length && !isBlank(text.charCodeAt(0)) &&
+    !isBlank(text.charCodeAt(length - 1));
+}
+
+/** Characters that a request target may have, and at least one of them. */
+export function isTarget(text: string): boolean {
+  let pos = 0;
+  while (TARGET[text.charCodeAt(pos)] === 1) pos++;
+  return pos > 0 && pos === text.length;
+}
+
 function tokenEnd(text: string, pos: number): number {
   while (TOKEN[text.charCodeAt(pos)] === 1) pos++;
   return pos;

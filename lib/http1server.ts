@@ -10,7 +10,7 @@ import type { Socket } from "node:net";
 import type { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
 import { answer, UNABLE } from "./answer.ts";
-import type { Client, Downstream, Handle, RequestHandler } from "./exchange.ts";
+import type { Client, Connection, Downstream, Handle, RequestHandler } from "./exchange.ts";
 import {
   type BodyLength,
   fieldValue,
@@ -38,7 +38,7 @@ export interface ServerOptions {
   readonly timeouts: ServerTimeouts;
   readonly handle: Handle;
   readonly onClientError: (client: Client, error: Error) => void;
-  readonly onClose: (connection: ServerConnection) => void;
+  readonly onClose: (connection: Connection) => void;
 }
 
 /** How long a closing connection waits for the client to read and close, in milliseconds. */
@@ -56,7 +56,7 @@ const HEAD = 0, BODY = 1, ANSWER = 2, TUNNEL = 3, CLOSING = 4;
 /** `upstream`: to take more of the body; `reading`: the client, what was sent. */
 type Wait = "nothing" | "head" | "idle" | "body" | "upstream" | "reading";
 
-export class ServerConnection implements Downstream, Expiring {
+export class ServerConnection implements Connection, Downstream, Expiring {
   readonly client: Client;
   deadline = 0;
   readonly #socket: Socket;

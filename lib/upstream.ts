@@ -12,8 +12,11 @@ import { ClientConnection } from "./http1client.ts";
 import type { Upstream } from "./routes.ts";
 import { connectReading } from "./runtime.ts";
 
-/** Idle connections kept for one upstream, and how long, in milliseconds. */
-const IDLE_LIMIT = 100;
+/**
+ * Idle connections kept for one upstream, as many as two HTTP/2 clients at once may need, and how
+ * long, in milliseconds.
+ */
+const IDLE_LIMIT = 256;
 const IDLE_TIMEOUT = 90_000;
 /** How long an upstream that couldn't be reached is passed over while another is left. */
 const FAILED_FOR = 10_000;

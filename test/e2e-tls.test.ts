@@ -354,16 +354,19 @@ test("plain HTTP on the TLS port gets a 400 that says so", async (t) => {
   assert.match(stdout, /^This port speaks HTTPS, .*\n$/);
 });
 
-test("HTTP/1 is chosen, 1.1 first, and a client that has only others is refused", async (t) => {
+test("HTTP/2 is chosen, or else 1.1 or 1.0, and a client that has only others is refused", async (t) => {
   if (!needProgram(t, "openssl")) return;
   const offering = (list: string): Promise<string> =>
     sClient(plain.httpsPort, ["-servername", "example.com", "-alpn", list]);
-  for (const list of ["http/1.1", "h2,http/1.1", "http/1.1,h2", "unknown,http/1.1"]) {
+  for (const list of ["h2", "h2,http/1.1", "http/1.1,h2", "http/1.0,h2", "h2,acme-tls/1"]) {
+    assert.match(await offering(list), /^ALPN protocol: h2$/m, list);
+  }
+  for (const list of ["http/1.1", "http/1.0,http/1.1", "unknown,http/1.1", "h2c,http/1.1"]) {
     assert.match(await offering(list), /^ALPN protocol: http\/1\.1$/m, list);
   }
   // What `curl --http1.0` offers; HTTP/1.0 is served.
-  assert.match(await offering("h2,http/1.0"), /^ALPN protocol: http\/1\.0$/m);
-  for (const list of ["h2", "h2,acme-tls/1", "http/0.9"]) {
+  assert.match(await offering("h3,http/1.0"), /^ALPN protocol: http\/1\.0$/m);
+  for (const list of ["h2c", "h3,acme-tls/1", "http/0.9"]) {
     assert.match(await offering(list), /alert number 120/, list);
   }
   const without = await sClient(plain.httpsPort, ["-servername", "example.com"]);

@@ -99,11 +99,17 @@ export function wire(socket: net.Socket): Wire {
 export async function connect(
   t: Scope,
   port: number,
-  options: { localAddress?: string; allowHalfOpen?: boolean; servername?: string } = {},
+  options: {
+    localAddress?: string;
+    allowHalfOpen?: boolean;
+    servername?: string;
+    /** `http/1.1` by default. */
+    protocol?: string;
+  } = {},
 ): Promise<Wire> {
-  const { servername = "a.example", ...rest } = options;
+  const { servername = "a.example", protocol = "http/1.1", ...rest } = options;
   const below = net.connect({ host: "127.0.0.1", port, noDelay: true, ...rest });
-  const tlsOptions = { rejectUnauthorized: false, ALPNProtocols: ["http/1.1"] };
+  const tlsOptions = { rejectUnauthorized: false, ALPNProtocols: [protocol] };
   const socket = tls.connect({ socket: below, servername, ...tlsOptions });
   t.after(() => below.destroy());
   if ("Deno" in globalThis) pauseBelow(socket, below);
@@ -225,11 +231,11 @@ export function ok(body: string, fields = ""): string {
   return `HTTP/1.1 200 OK\r\n${fields}Content-Length: ${body.length}\r\n\r\n${body}`;
 }
 
-/** Runs curl for a path of a.example. */
+/** Runs curl for a path of a.example, in HTTP/1.1 unless the arguments say otherwise. */
 export function curl(centauri: Centauri, path: string, ...args: string[]): Promise<Finished> {
   const { httpsPort } = centauri;
   const resolve = ["--resolve", `a.example:${httpsPort}:127.0.0.1`];
-  return run("curl", ["-sSk", ...resolve, ...args, `https://a.example:${httpsPort}${path}`]);
+  return run("curl", ["-sSk", "--http1.1", ...resolve, ...args, `https://a.example:${httpsPort}${path}`]);
 }
 
 /** Nothing moves for this long, in milliseconds: nobody takes any more. */

@@ -17,6 +17,8 @@ export interface PooledBuffer {
 }
 
 export class BufferPool {
+  /** For what all clients send: whoever keeps bytes beyond the call that gives them copies them. */
+  readonly input: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
   readonly #free: PooledBuffer[][] = SIZES.map(() => []);
 
   /** A buffer of at least `size` bytes, with whatever it had in it. */

@@ -5,7 +5,7 @@
  * Needs `http1.ts`, `http1reader.ts`, `exchange.ts`, `clock.ts`. Between two requests nothing but
  * the bytes not yet read is kept.
  */
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
@@ -23,7 +23,7 @@ import {
   type ResponseHead,
 } from "./http1.ts";
 import { DATA, END, MessageReader } from "./http1reader.ts";
-import { destroyWhenWritten } from "./runtime.ts";
+import { destroyWhenWritten, readInto } from "./runtime.ts";
 
 /**
  * In milliseconds. `head`: from a head's first byte, or a connection's beginning, to its last byte;
@@ -89,7 +89,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     this.#reader = new MessageReader(options.limits);
     this.#expireIn(options.timeouts.head);
     options.clock.add(this);
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    readInto(socket, options.buffers.input, (chunk) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#onDrain());
     socket.on("error", (error) => options.onClientError(client, error));
@@ -109,7 +109,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
 
   #onData(chunk: Buffer): void {
     if (this.#state === CLOSING) return;
-    if (this.#state === TUNNEL) return this.#handler?.onRequestData(chunk);
+    if (this.#state === TUNNEL) return this.#handler?.onRequestData(Buffer.from(chunk));
     this.#reader.push(chunk);
     this.#process();
   }
@@ -124,6 +124,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
       this.#refuse(error instanceof Error ? error : new Error(String(error)));
     }
     this.#processing = false;
+    this.#reader.keep();
     this.#readOn();
     this.#await();
   }
@@ -168,7 +169,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     const event = this.#reader.readBody();
     if (event === DATA) {
       this.#expects = false;
-      this.#handler?.onRequestData(this.#reader.data);
+      this.#handler?.onRequestData(Buffer.from(this.#reader.data));
       this.#await(true);
     } else if (event === END) {
       this.#state = ANSWER;

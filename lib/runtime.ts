@@ -27,6 +27,29 @@ export function connectReading(
 }
 
 /**
+ * Has an open socket give what it reads to `read`, from now on, in `buffer`: all sockets may share
+ * one, as above. Node (20 to 26) takes such a buffer only from whoever connects, and a TLS socket
+ * around another one none at all, but keeps it where this finds it. Elsewhere each read has its own.
+ */
+export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffer) => void): void {
+  const slots = Object.getOwnPropertySymbols(socket);
+  const [toBuffer, toRead] = ["kBuffer", "kBufferCb"].map((name) =>
+    slots.find(({ description }) => description === name)
+  );
+  const inside = socket as unknown as Record<symbol, unknown> & { _handle?: UserBuffered };
+  const handle = inside._handle;
+  if (toBuffer === undefined || toRead === undefined || handle?.useUserBuffer === undefined) {
+    return void socket.on("data", read);
+  }
+  inside[toBuffer] = buffer;
+  inside[toRead] = (count: number) => read(buffer.subarray(0, count));
+  handle.useUserBuffer(buffer);
+  socket.resume();
+}
+
+type UserBuffered = { useUserBuffer?(buffer: Buffer): void };
+
+/**
  * Deno (2.9) reads on from the TCP socket below a paused TLS socket, and keeps all of it: there the
  * handle is told by hand. Node (20 to 26) stops by itself.
  */

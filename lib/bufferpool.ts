@@ -17,7 +17,10 @@ export interface PooledBuffer {
 }
 
 export class BufferPool {
-  /** For what all clients send: whoever keeps bytes beyond the call that gives them copies them. */
+  /**
+   * For many sockets to read into: a read and its callback happen in one go, and whoever keeps
+   * bytes beyond the callback copies them.
+   */
   readonly input: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
   readonly #free: PooledBuffer[][] = SIZES.map(() => []);
 

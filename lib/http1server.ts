@@ -5,7 +5,7 @@
  * Needs `http1.ts`, `http1reader.ts`, `exchange.ts`, `clock.ts`. Between two requests nothing but
  * the bytes not yet read is kept.
  */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
@@ -109,7 +109,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
 
   #onData(chunk: Buffer): void {
     if (this.#state === CLOSING) return;
-    if (this.#state === TUNNEL) return this.#handler?.onRequestData(Buffer.from(chunk));
+    if (this.#state === TUNNEL) return this.#handler?.onRequestData(chunk);
     this.#reader.push(chunk);
     this.#process();
   }
@@ -169,7 +169,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     const event = this.#reader.readBody();
     if (event === DATA) {
       this.#expects = false;
-      this.#handler?.onRequestData(Buffer.from(this.#reader.data));
+      this.#handler?.onRequestData(this.#reader.data);
       this.#await(true);
     } else if (event === END) {
       this.#state = ANSWER;

@@ -5,7 +5,8 @@
 import type { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import net from "node:net";
-import type tls from "node:tls";
+import process from "node:process";
+import tls from "node:tls";
 
 /**
  * A socket that gives what it reads to `read`, which returns false to pause it. Node (20 to 26)
@@ -48,6 +49,30 @@ export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffe
 }
 
 type UserBuffered = { useUserBuffer?(buffer: Buffer): void };
+
+/**
+ * A TLS server's socket around one of which `first` has been read. Node (20 to 26) keeps 16 KiB more
+ * for a connection that has ever given it more than 1 KiB at once, as a ClientHello may be: there it
+ * is given in pieces.
+ */
+export function tlsAround(
+  socket: net.Socket,
+  first: Buffer,
+  options: tls.TLSSocketOptions,
+): tls.TLSSocket {
+  socket.pause();
+  const whole = "Deno" in globalThis;
+  if (whole) socket.unshift(first);
+  const secure = new tls.TLSSocket(socket, { ...options, isServer: true });
+  const inside = secure as { _handle?: { receive(bytes: Buffer): void } | null };
+  const give = () => {
+    for (let at = 0; at < first.length; at += 1000) {
+      inside._handle?.receive(first.subarray(at, at + 1000));
+    }
+  };
+  if (!whole) process.nextTick(give); // when the socket has set itself up
+  return secure;
+}
 
 /**
  * Deno (2.9) reads on from the TCP socket below a paused TLS socket, and keeps all of it: there the

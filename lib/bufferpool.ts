@@ -17,6 +17,11 @@ export interface PooledBuffer {
 }
 
 export class BufferPool {
+  /**
+   * For many sockets to read into: a read and its callback happen in one go, and whoever keeps
+   * bytes beyond the callback copies them.
+   */
+  readonly input: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
   readonly #free: PooledBuffer[][] = SIZES.map(() => []);
 
   /** A buffer of at least `size` bytes, with whatever it had in it. */

@@ -53,6 +53,7 @@ export interface Downstream {
 
 /** The proxy's half: told of the rest of the request, and of the client. */
 export interface RequestHandler {
+  /** The chunk is valid only during the call. */
   onRequestData(chunk: Buffer): void;
   onRequestEnd(trailers: FieldLines): void;
   /** What flush left behind has gone out. */

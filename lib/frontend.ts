@@ -7,7 +7,7 @@
  */
 import { Buffer } from "node:buffer";
 import net from "node:net";
-import tls from "node:tls";
+import type tls from "node:tls";
 import {
   type AddressSet,
   canonicalAddress,
@@ -32,7 +32,7 @@ import { Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
 import { Http2Connection } from "./http2server.ts";
 import type { Fields, Logger } from "./log.ts";
-import { pauseBelow, stapling } from "./runtime.ts";
+import { pauseBelow, stapling, tlsAround } from "./runtime.ts";
 
 export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" | "handle"> {
   readonly httpPort: number;
@@ -239,7 +239,7 @@ class Handshake implements Connection, Expiring {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     if (this.#bytes < this.#need) return;
-    const bytes = Buffer.concat(this.#chunks);
+    const bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
     this.#chunks = [bytes];
     const result = readClientHello(bytes);
     if (result.state === "more") this.#need = result.need;
@@ -270,11 +270,8 @@ class Handshake implements Connection, Expiring {
     const socket = this.#socket;
     socket.off("data", this.#onData);
     socket.removeAllListeners("end");
-    socket.pause();
-    socket.unshift(bytes);
     this.#chunks = [];
-    const secure = new tls.TLSSocket(socket, {
-      isServer: true,
+    const secure = tlsAround(socket, bytes, {
       secureContext: certificate.context,
       ALPNProtocols: [...certificate.alpn ?? ALPN_PROTOCOLS],
       ...stapling(certificate),

@@ -83,10 +83,11 @@ export function parseRequestHead(text: string, maxFields: number): RequestHead {
   const method = text.slice(0, methodEnd);
   const fields = parseFields(text, lineEnd + 2, maxFields);
   const seen = framingFields(fields);
-  if (seen.host === undefined || seen.host.includes(",")) {
+  const host = seen[HOST];
+  if (host === undefined || host.includes(",")) {
     throw new Http1Error(400, "expected exactly one Host field");
   }
-  const { target, authority } = parseTarget(method, sent, seen.host);
+  const { target, authority } = parseTarget(method, sent, host);
   const { keepAlive, connection, upgrade } = connectionState(seen, minor, true);
   const length = bodyLength(seen, minor, 0);
   return { method, target, authority, minor, fields, length, keepAlive, connection, upgrade };
@@ -145,7 +146,7 @@ export function parseResponseHead(text: string, method: string, maxFields: numbe
  * unknown coding: whoever believes the other one is desynchronised (section 11.2).
  */
 function bodyLength(seen: FramingFields, minor: number, otherwise: BodyLength): BodyLength {
-  const codings = seen["transfer-encoding"], size = seen["content-length"];
+  const codings = seen[CODINGS], size = seen[LENGTH];
   if (codings === undefined) {
     const length = size === undefined ? otherwise : parseDecimal(size);
     if (length !== undefined) return length;
@@ -160,22 +161,18 @@ function bodyLength(seen: FramingFields, minor: number, otherwise: BodyLength): 
   throw new Http1Error(known ? 501 : 400, "Transfer-Encoding other than chunked");
 }
 
-/**
- * The fields that decide where a message ends and what becomes of the connection. Several of one
- * name are one list (RFC 9110 section 5.3): two hosts or lengths, even equal ones, parse as none.
- */
-const FRAMING = ["host", "content-length", "transfer-encoding", "connection", "upgrade"] as const;
-type FramingFields = Partial<Record<(typeof FRAMING)[number], string>>;
+/** The fields that decide where a message ends and what becomes of the connection. */
+type FramingFields = (string | undefined)[];
+const HOST = 0, LENGTH = 1, CODINGS = 2, CONNECTION = 3, UPGRADE = 4;
 
+/** Several of one name are one list (RFC 9110 section 5.3): two, even equal ones, parse as none. */
 function framingFields(fields: FieldLines): FramingFields {
-  const seen: FramingFields = {};
+  const seen: FramingFields = [undefined, undefined, undefined, undefined, undefined];
   for (let i = 0; i < fields.length; i += 2) {
-    if (FRAMING_LENGTHS[fields[i].length] !== 1) continue;
-    const lower = fields[i].toLowerCase();
-    if (!(FRAMING as readonly string[]).includes(lower)) continue;
-    const name = lower as keyof FramingFields;
-    const before = seen[name];
-    seen[name] = before === undefined ? fields[i + 1] : before + ", " + fields[i + 1];
+    const at = FRAMING.get(fields[i]);
+    if (at === undefined) continue;
+    const before = seen[at];
+    seen[at] = before === undefined ? fields[i + 1] : before + ", " + fields[i + 1];
   }
   return seen;
 }
@@ -183,7 +180,7 @@ function framingFields(fields: FieldLines): FramingFields {
 type Connection = Pick<Head, "keepAlive" | "connection" | "upgrade">;
 
 function connectionState(seen: FramingFields, minor: number, delimited: boolean): Connection {
-  const connection = seen.connection === undefined ? NO_OPTIONS : listItems(seen.connection);
+  const connection = listItems(seen[CONNECTION] ?? "");
   if (connection.length > CONNECTION_LIMIT) {
     throw new Http1Error(431, `more than ${CONNECTION_LIMIT} Connection options`);
   }
@@ -191,11 +188,9 @@ function connectionState(seen: FramingFields, minor: number, delimited: boolean)
   return {
     keepAlive: keepAlive && !connection.includes("close"),
     connection,
-    upgrade: minor === 1 && connection.includes("upgrade") ? seen.upgrade || undefined : undefined,
+    upgrade: minor === 1 && connection.includes("upgrade") ? seen[UPGRADE] || undefined : undefined,
   };
 }
-
-const NO_OPTIONS: readonly string[] = [];
 
 /** Lower-case items of a comma-separated list (RFC 9110 section 5.6.1), empty ones left out. */
 export function listItems(value: string): string[] {
@@ -234,8 +229,7 @@ export function parseFields(text: string, pos: number, maxFields: number): strin
 /** The first value of a field, by its lower-case name. */
 export function fieldValue(fields: FieldLines, lower: string): string | undefined {
   for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i];
-    if (name.length === lower.length && name.toLowerCase() === lower) return fields[i + 1];
+    if (fields[i].length === lower.length && isName(fields[i], lower)) return fields[i + 1];
   }
   return undefined;
 }
@@ -276,9 +270,6 @@ const FIELD_VALUE = characters(/[\t\x20-\x7e\x80-\xff]/);
 /** Visible ASCII but `#`: a fragment is never sent (RFC 9112 section 3.2). */
 const TARGET = characters(/[\x21\x22\x24-\x7e]/);
 
-/** Most fields fail this at once. */
-const FRAMING_LENGTHS = lengths(FRAMING);
-
 /** A token (RFC 9110 section 5.6.2), as methods and field names are. */
 export function isToken(text: string): boolean {
   return text !== "" && tokenEnd(text, 0) === text.length;
@@ -316,6 +307,38 @@ function isBlank(code: number): boolean {
 function characters(pattern: RegExp): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, i) => pattern.test(String.fromCharCode(i)) ? 1 : 0);
 }
+
+/** Values by the lower-case names of fields, found in any case. Most names' lengths rule them out. */
+export class FieldTable<T> {
+  readonly #byLength: (readonly [string, T])[][] = Array.from({ length: 64 }, () => []);
+
+  constructor(entries: Iterable<readonly [string, T]>) {
+    for (const entry of entries) this.#byLength[entry[0].length].push(entry);
+  }
+
+  get(name: string): T | undefined {
+    if (name.length >= this.#byLength.length) return undefined;
+    for (const [lower, value] of this.#byLength[name.length]) {
+      if (isName(name, lower)) return value;
+    }
+    return undefined;
+  }
+}
+
+/** Whether a token of the same length is this name; 0x20 makes letters small, and no others so. */
+function isName(token: string, lower: string): boolean {
+  let pos = 0;
+  while (pos < lower.length && (token.charCodeAt(pos) | 0x20) === lower.charCodeAt(pos)) pos++;
+  return pos === lower.length;
+}
+
+const FRAMING = new FieldTable([
+  ["host", HOST],
+  ["content-length", LENGTH],
+  ["transfer-encoding", CODINGS],
+  ["connection", CONNECTION],
+  ["upgrade", UPGRADE],
+]);
 
 /** A table of which lengths the names have. */
 export function lengths(names: readonly string[]): Uint8Array {

@@ -105,12 +105,12 @@ export class ClientConnection {
     });
   }
 
-  /** Sends a part of the body; false asks to wait for onRequestDrain. */
-  write(chunk: Buffer): boolean {
-    if (this.#requestLength !== CHUNKED || this.#tunnel) return this.#socket.write(chunk);
+  /** Sends a part of the body; false asks to wait for onRequestDrain. `done`: with the chunk. */
+  write(chunk: Buffer, done?: () => void): boolean {
+    if (this.#requestLength !== CHUNKED || this.#tunnel) return this.#socket.write(chunk, done);
     this.#cork();
     this.#socket.write(formatChunkSize(chunk.length), "latin1");
-    this.#socket.write(chunk);
+    this.#socket.write(chunk, done);
     return this.#socket.write("\r\n", "latin1");
   }
 

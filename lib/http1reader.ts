@@ -121,11 +121,11 @@ export class MessageReader {
    */
   readHead(): string | undefined {
     for (;;) {
-      const text = this.#readUntil(CRLF_CRLF, this.#limits.bytes);
+      const text = this.#readUntil(CRLF_CRLF, this.#limits.bytes, CRLF.length);
       if (text === undefined) return this.#dropEmptyLine();
       let start = 0;
       while (text.charCodeAt(start) === CR && text.charCodeAt(start + 1) === LF) start += 2;
-      if (start < text.length - 2) return text.slice(start, -2);
+      if (start < text.length) return text.slice(start);
     }
   }
 
@@ -165,7 +165,7 @@ export class MessageReader {
         this.#place = DATA_CRLF;
       }
       if (this.#place === TRAILERS) return this.#readTrailers();
-      const line = this.#readUntil(CRLF, this.#place === DATA_CRLF ? 2 : CHUNK_LINE_LIMIT);
+      const line = this.#readUntil(CRLF, this.#place === DATA_CRLF ? 2 : CHUNK_LINE_LIMIT, 0);
       if (line === undefined) return MORE;
       if (this.#place === DATA_CRLF) this.#place = SIZE;
       else if ((this.#left = this.#chunkSize(line)) > 0) this.#place = CHUNK_DATA;
@@ -194,7 +194,7 @@ export class MessageReader {
 
   #readTrailers(): BodyEvent {
     for (;;) {
-      const line = this.#readUntil(CRLF, this.#left);
+      const line = this.#readUntil(CRLF, this.#left, 0);
       if (line === undefined) return MORE;
       if (line === "\r\n") {
         this.#length = this.#left = 0;
@@ -231,25 +231,28 @@ export class MessageReader {
     return true;
   }
 
-  /** Text up to and including `end`, undefined until it is there; a bare LF is an error at once. */
-  #readUntil(end: Buffer, limit: number): string | undefined {
+  /**
+   * Text up to `end`, but for the last `cut` bytes of it, undefined until it is there; a bare LF is
+   * an error at once. It isn't cut later, as a part of a text is slower to look through.
+   */
+  #readUntil(end: Buffer, limit: number, cut: number): string | undefined {
     while (this.#advance()) {
       if (this.#partialLength === 0) {
         const at = this.#chunk.indexOf(end, this.#pos);
         if (at >= 0 && at + end.length - this.#pos <= limit) {
-          const text = this.#chunk.toString("latin1", this.#pos, at + end.length);
+          const text = this.#chunk.toString("latin1", this.#pos, at + end.length - cut);
           this.#pos = at + end.length;
           return text;
         }
       }
-      const text = this.#collect(end, limit);
+      const text = this.#collect(end, limit, cut);
       if (text !== undefined) return text;
     }
     return undefined;
   }
 
   /** The slow way: moves the chunk's bytes to the partial buffer and looks for `end` there. */
-  #collect(end: Buffer, limit: number): string | undefined {
+  #collect(end: Buffer, limit: number, cut: number): string | undefined {
     const from = this.#partialLength;
     const added = Math.min(this.#chunk.length - this.#pos, limit - from);
     this.#partial = reserve(this.#partial, from, from + added);
@@ -262,7 +265,7 @@ export class MessageReader {
     this.#pos += length - from;
     this.#partialLength = at < 0 ? length : 0;
     if (at < 0) return undefined;
-    const text = partial.toString("latin1", 0, length);
+    const text = partial.toString("latin1", 0, length - cut);
     this.#partial = EMPTY;
     return text;
   }

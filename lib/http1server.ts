@@ -23,7 +23,7 @@ import {
   type ResponseHead,
 } from "./http1.ts";
 import { DATA, END, MessageReader } from "./http1reader.ts";
-import { destroyWhenWritten } from "./runtime.ts";
+import { destroyWhenWritten, readInto } from "./runtime.ts";
 
 /**
  * In milliseconds. `head`: from a head's first byte, or a connection's beginning, to its last byte;
@@ -89,7 +89,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     this.#reader = new MessageReader(options.limits);
     this.#expireIn(options.timeouts.head);
     options.clock.add(this);
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    readInto(socket, options.buffers.input, (chunk) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#onDrain());
     socket.on("error", (error) => options.onClientError(client, error));
@@ -124,6 +124,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
       this.#refuse(error instanceof Error ? error : new Error(String(error)));
     }
     this.#processing = false;
+    this.#reader.keep();
     this.#readOn();
     this.#await();
   }

@@ -5,7 +5,7 @@
  * `answer.ts`, `errorpage.ts`. A request is sent a second time only while nothing of it can have
  * been acted on (RFC 9110 section 9.2.2).
  */
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import { parseHost } from "./addr.ts";
 import { answer, reasonPhrase, redirect, UNABLE } from "./answer.ts";
 import type { Clock } from "./clock.ts";
@@ -179,11 +179,18 @@ class Exchange implements RequestHandler, ResponseHandler {
   onRequestData(chunk: Buffer): void {
     if (this.#done || this.#unwanted) return;
     const connection = this.#connection;
-    if (connection === undefined || this.#mayNeedBody(connection)) {
-      (this.#body ??= []).push(chunk);
-    } else this.#body = undefined;
+    const keep = connection === undefined || this.#mayNeedBody(connection);
     this.#bodyBytes += chunk.length;
-    if (connection !== undefined && !connection.write(chunk)) this.#downstream.pauseRequest();
+    if (keep) {
+      const copy = Buffer.from(chunk);
+      (this.#body ??= []).push(copy);
+      if (connection !== undefined && !connection.write(copy)) this.#downstream.pauseRequest();
+      return;
+    }
+    this.#body = undefined;
+    const { bytes, release } = this.#options.pools.buffers.take(chunk.length);
+    const copy = bytes.subarray(0, chunk.copy(bytes));
+    if (!connection.write(copy, release)) this.#downstream.pauseRequest();
   }
 
   /** Only a connection that was used before is given up for a new one. */

@@ -7,8 +7,8 @@ import type { Client } from "./exchange.ts";
 import {
   CHUNKED,
   type FieldLines,
+  FieldTable,
   fieldValue,
-  lengths,
   listItems,
   type RequestHead,
   type ResponseHead,
@@ -41,8 +41,8 @@ const NOT_IN_TRAILERS = dropped(
   "authorization content-encoding content-range content-type cookie expect set-cookie trailer",
 );
 
-const REQUEST_LENGTHS = lengths([...REQUEST_FIELDS.keys()]);
-const RESPONSE_LENGTHS = lengths([...RESPONSE_FIELDS.keys()]);
+const REQUEST_TABLE = new FieldTable(REQUEST_FIELDS);
+const RESPONSE_TABLE = new FieldTable(RESPONSE_FIELDS);
 
 /** The fields of a request as the upstream gets them. */
 export function upstreamFields(head: RequestHead, client: Client): string[] {
@@ -84,14 +84,20 @@ function forwardsLeft(method: string, value: string): string {
 }
 
 function requestAction(name: string, connection: readonly string[]): number | undefined {
-  const inTable = REQUEST_LENGTHS[name.length] === 1;
-  if (!inTable && connection.length === 0) return undefined;
-  const lower = name.toLowerCase();
-  const action = inTable ? REQUEST_FIELDS.get(lower) : undefined;
+  const action = REQUEST_TABLE.get(name);
   if (action !== undefined) return action;
   // CGI and its heirs can't tell X_Real_IP from X-Real-IP, nor Content_Length from the length.
-  if (inTable && lower.includes("_") && REQUEST_FIELDS.has(lower.replaceAll("_", "-"))) return DROP;
-  return connection.includes(lower) ? DROP : undefined;
+  if (name.includes("_") && REQUEST_TABLE.get(name.replaceAll("_", "-")) !== undefined) return DROP;
+  return isOption(name, connection) ? DROP : undefined;
+}
+
+/** Whether Connection has a field's name in it; hardly ever is one of the right length there. */
+function isOption(name: string, connection: readonly string[]): boolean {
+  const { length } = name;
+  for (const option of connection) {
+    if (option.length === length) return connection.includes(name.toLowerCase());
+  }
+  return false;
 }
 
 /**
@@ -118,13 +124,10 @@ export function clientFields(
   const sized = head.length !== CHUNKED && head.status >= 200 && head.status !== 204;
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i];
-    if (connection.length > 0 || RESPONSE_LENGTHS[name.length] === 1) {
-      const lower = name.toLowerCase();
-      const action = RESPONSE_FIELDS.get(lower);
-      if (action === DROP || (action === undefined && connection.includes(lower))) continue;
-      if (action === KEEP && !sized) continue;
-      if (action === DATE) dated = true;
-    }
+    const action = RESPONSE_TABLE.get(name);
+    if (action === undefined ? isOption(name, connection) : action === DROP) continue;
+    if (action === KEEP && !sized) continue;
+    if (action === DATE) dated = true;
     out.push(name, fields[i + 1]);
   }
   // Whoever forwards an answer without a date adds one (RFC 9110 section 6.6.1).

@@ -5,7 +5,8 @@
 import type { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import net from "node:net";
-import type tls from "node:tls";
+import process from "node:process";
+import tls from "node:tls";
 
 /**
  * A socket that gives what it reads to `read`, which returns false to pause it. Node (20 to 26)
@@ -24,6 +25,53 @@ export function connectReading(
   }
   const callback = (count: number) => read(buffer.subarray(0, count));
   return net.connect({ ...options, onread: { buffer, callback } });
+}
+
+/**
+ * Has an open socket give what it reads to `read`, from now on, in `buffer`: all sockets may share
+ * one, as above. Node (20 to 26) takes such a buffer only from whoever connects, and a TLS socket
+ * around another one none at all, but keeps it where this finds it. Elsewhere each read has its own.
+ */
+export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffer) => void): void {
+  const slots = Object.getOwnPropertySymbols(socket);
+  const [toBuffer, toRead] = ["kBuffer", "kBufferCb"].map((name) =>
+    slots.find(({ description }) => description === name)
+  );
+  const inside = socket as unknown as Record<symbol, unknown> & { _handle?: UserBuffered };
+  const handle = inside._handle;
+  if (toBuffer === undefined || toRead === undefined || handle?.useUserBuffer === undefined) {
+    return void socket.on("data", read);
+  }
+  inside[toBuffer] = buffer;
+  inside[toRead] = (count: number) => read(buffer.subarray(0, count));
+  handle.useUserBuffer(buffer);
+  socket.resume();
+}
+
+type UserBuffered = { useUserBuffer?(buffer: Buffer): void };
+
+/**
+ * A TLS server's socket around one of which `first` has been read. Node (20 to 26) keeps 16 KiB more
+ * for a connection that has ever given it more than 1 KiB at once, as a ClientHello may be: there it
+ * is given in pieces.
+ */
+export function tlsAround(
+  socket: net.Socket,
+  first: Buffer,
+  options: tls.TLSSocketOptions,
+): tls.TLSSocket {
+  socket.pause();
+  const whole = "Deno" in globalThis;
+  if (whole) socket.unshift(first);
+  const secure = new tls.TLSSocket(socket, { ...options, isServer: true });
+  const inside = secure as { _handle?: { receive(bytes: Buffer): void } | null };
+  const give = () => {
+    for (let at = 0; at < first.length; at += 1000) {
+      inside._handle?.receive(first.subarray(at, at + 1000));
+    }
+  };
+  if (!whole) process.nextTick(give); // when the socket has set itself up
+  return secure;
 }
 
 /**

@@ -4,9 +4,10 @@
  *
  * Needs `http1client.ts`, `clock.ts`. Upstreams speak plain HTTP/1.1 over TCP.
  */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import dns from "node:dns";
 import net from "node:net";
+import { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
 import { ClientConnection } from "./http1client.ts";
 import type { Upstream } from "./routes.ts";
@@ -42,11 +43,8 @@ export class UpstreamPools implements Expiring {
   readonly #clock: Clock;
   readonly #connectTimeout: number;
   readonly #pools = new Map<string, Pool>();
-  /**
-   * Every socket reads into this one buffer. A read and its callback happen in one go, and whoever
-   * keeps bytes beyond the callback copies them.
-   */
-  readonly #buffer: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
+  /** Every socket reads into one of them; the others are for what is sent. */
+  readonly buffers: BufferPool = new BufferPool();
 
   /** `connectTimeout` in milliseconds, for the name and all its addresses together. */
   constructor(clock: Clock, connectTimeout: number) {
@@ -178,7 +176,7 @@ export class UpstreamPools implements Expiring {
     return new Promise((done, reject) => {
       let connection: ClientConnection | undefined;
       const read = (chunk: Buffer) => connection?.read(chunk) ?? true;
-      const socket = connectReading({ host, port }, this.#buffer, read);
+      const socket = connectReading({ host, port }, this.buffers.input, read);
       const timer = setTimeout(
         () => socket.destroy(new Error(`no connection to ${host} within ${Math.ceil(timeout)} ms`)),
         timeout,

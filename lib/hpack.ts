@@ -153,8 +153,8 @@ export class HpackDecoder {
   }
 
   /**
-   * Decodes a whole block: `[name, value, …]`, or undefined when the list is over a limit. The
-   * work is linear in the block's bytes, whose number is for the caller to limit. Throws HpackError.
+   * Decodes a whole block: `[name, value, …]`, or undefined when the list is over a limit. Work
+   * and memory are linear in the block's bytes, which the caller limits. Throws HpackError.
    */
   decode(block: Buffer): string[] | undefined {
     this.#block = block;

@@ -126,18 +126,19 @@ async function measureAll(
 
 /** All contenders once, then all of them again: what disturbs the machine disturbs them all. */
 async function measure(
-  { name, rows, applies = () => true, begin }: Subject,
+  { name, rows, mostRuns = Infinity, applies = () => true, begin }: Subject,
   bench: Bench,
   kinds: readonly string[],
-  { runs, seconds }: Plan & { readonly runs: number },
+  plan: Plan & { readonly runs: number },
 ): Promise<Result[]> {
+  const runs = Math.min(plan.runs, mostRuns);
   const contenders = kinds.filter(applies).map((kind) => ({ kind, label: nameOf(kind) }));
   const results = rows.map((row) => ({
     ...{ subject: name, row },
     samples: new Map<string, Sample[]>(contenders.map(({ label }) => [label, []])),
   }));
   const fails = (error: Error) => () => Promise.reject(error);
-  const once = await begin(bench, { seconds }).catch(fails);
+  const once = await begin(bench, plan).catch(fails);
   for (let i = 0; i < runs; i++) {
     for (const { kind, label } of contenders) {
       const figures = await once(kind).catch((error: Error) => rows.map(() => error.message));
@@ -168,9 +169,10 @@ function writeReadme(results: readonly Result[], names: readonly string[], about
   const marks = /(<!-- bench -->\n)[^]*(<!-- \/bench -->)/;
   if (!marks.test(readme)) throw new Error("README.md has no marks for the table");
   const { date, machine, runs, seconds } = about;
-  const text = `\nOn ${date}, ${machine}; ${runs} runs of ${seconds} s.\n\n${
-    table(results.filter(({ row }) => row.isDetail !== true), names)
-  }\n`;
+  const text =
+    `\nOn ${date}, ${machine}; ${runs} runs of ${seconds} s, fewer of what is large.\n\n${
+      table(results.filter(({ row }) => row.isDetail !== true), names)
+    }\n`;
   writeFileSync(path, readme.replace(marks, (_all, start, end) => `${start}${text}${end}`));
 }
 

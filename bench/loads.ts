@@ -11,7 +11,7 @@ import { perKind, type Subject } from "./subject.ts";
 const ROUTES = 10_000;
 const BODY = 10 * 1024;
 /** A runtime compiles what it runs often: that is before the measurement. */
-const WARM_UP = { requests: 20_000, seconds: 2, rounds: 3 };
+const WARM_UP = { requests: 20_000, seconds: 2, rounds: 2 };
 const REST_MS = 20_000; // for a load generator to end by itself
 
 const ANSWERS = { small: "5 bytes", "10k": "10 KiB", "1m": "1 MiB", post: "POST of 10 KiB" };

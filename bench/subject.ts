@@ -5,6 +5,8 @@ export interface Row {
   readonly title: string;
   /** After the point. */
   readonly digits: number;
+  /** Whether it says something to compare it with nginx's (true). */
+  readonly hasRatio?: boolean;
   /** Left out of README.md. */
   readonly isDetail?: boolean;
 }
@@ -21,6 +23,8 @@ export interface Subject {
   /** For `--only`. */
   readonly name: string;
   readonly rows: readonly Row[];
+  /** At most, where one says much and takes long. */
+  readonly mostRuns?: number;
   /** Whether a contender is measured at all; default: all are. */
   readonly applies?: (kind: string) => boolean;
   /** Starts what all contenders share. What it starts in `bench` is stopped after the subject. */
@@ -61,7 +65,8 @@ export function table(results: readonly Result[], names: readonly string[]): str
  * Median, the least and the greatest, and the median of the ratios to nginx's sample of the same
  * round. If any run failed, only that.
  */
-function cell(samples: readonly Sample[], { digits }: Row, base: readonly Sample[] = []): string {
+function cell(samples: readonly Sample[], row: Row, base: readonly Sample[] = []): string {
+  const { digits, hasRatio = true } = row;
   const trouble = samples.find((one) => typeof one === "string");
   if (trouble !== undefined) return `failed: ${`${trouble}`.replaceAll(/[|\s]+/g, " ")}`;
   const values = samples as readonly number[];
@@ -72,7 +77,7 @@ function cell(samples: readonly Sample[], { digits }: Row, base: readonly Sample
   const ratios = values.map((one, i) => one / Number(base[i])).filter((ratio) => isFinite(ratio));
   const spread = values.length > 1 ? ` (${least}–${most})` : "";
   const ratio = ratios.length > 0 ? ` ×${median(ratios).toFixed(2)}` : "";
-  return `${median(values).toFixed(digits)}${spread}${base === samples ? "" : ratio}`;
+  return `${median(values).toFixed(digits)}${spread}${hasRatio && base !== samples ? ratio : ""}`;
 }
 
 /** Of at least one value. */

@@ -19,14 +19,15 @@ const VERSIONS = { h1: ["--http1.1", "1.1"], h2: ["--http2", "2"] } as const;
 
 export const LARGE_SUBJECTS: readonly Subject[] = (["h1", "h2"] as const).map((protocol) => ({
   name: `gib-${protocol}`,
-  rows: ["down", "up"].flatMap((way) => [
-    { title: `${LOADS[protocol].title}, 1 GiB ${way}: CPU s`, digits: 2 },
-    {
-      title: `${LOADS[protocol].title}, 1 GiB ${way}: more memory, MiB`,
-      digits: 0,
-      isDetail: true,
-    },
-  ]),
+  rows: ["down", "up"].flatMap((way) => {
+    const title = `${LOADS[protocol].title}, 1 GiB ${way}`;
+    const memory = { digits: 0, hasRatio: false, isDetail: true };
+    return [
+      { title: `${title}: CPU s`, digits: 2 },
+      { title: `${title}: more memory, MiB`, ...memory },
+    ];
+  }),
+  mostRuns: 2,
   async begin(bench) {
     const server = http.createServer(answer).listen(0, "127.0.0.1").unref();
     await once(server, "listening");

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { run } from "../test/support.ts";
 import { drive, LOADS, warmUp } from "./loads.ts";
+import { PEERS } from "./peers.ts";
 import { type Bench, CLIENT_CORE, type Contender } from "./proxies.ts";
 import { perKind, quantile, type Subject } from "./subject.ts";
 
@@ -28,7 +29,7 @@ export const LATENCY_SUBJECTS: readonly Subject[] = (["h1", "h2"] as const).map(
       const upstream = await bench.startUpstream();
       const started = perKind(async (kind) => {
         const proxy = await bench.startProxy(kind, upstream);
-        await warmUp(bench, proxy, protocol, PATH);
+        if (!PEERS.has(kind)) await warmUp(bench, proxy, protocol, PATH);
         const { perSecond } = await drive(bench, proxy, { protocol, path: PATH, seconds });
         return { proxy, rate: Math.round(perSecond / 2) };
       });

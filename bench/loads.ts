@@ -74,7 +74,7 @@ export const LOAD_SUBJECTS: readonly Subject[] = (["h1", "h2"] as const).flatMap
         const upstream = await bench.startUpstream();
         const started = perKind(async (kind) => {
           const proxy = await bench.startProxy(kind, upstream);
-          await warmUp(bench, proxy, protocol, path);
+          if (!PEERS.has(kind)) await warmUp(bench, proxy, protocol, path);
           return proxy;
         });
         return async (kind) => {

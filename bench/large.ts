@@ -27,7 +27,7 @@ export const LARGE_SUBJECTS: readonly Subject[] = (["h1", "h2"] as const).map((p
       { title: `${title}: more memory, MiB`, ...memory },
     ];
   }),
-  mostRuns: 2,
+  mostRuns: 1,
   async begin(bench) {
     const server = http.createServer(answer).listen(0, "127.0.0.1").unref();
     await once(server, "listening");

@@ -15,6 +15,7 @@ export interface Place {
 }
 
 export interface Peer {
+  readonly title: string;
   readonly args: (config: string, folder: string) => readonly string[];
   readonly config: (place: Place) => string;
   /** Arguments that make it print its version. */
@@ -23,12 +24,19 @@ export interface Peer {
 
 export const PEERS: ReadonlyMap<string, Peer> = new Map([
   ["nginx", {
+    title: "nginx",
     args: (config, folder) => ["-p", folder, "-c", config],
     config: nginxProxy,
     version: "-v",
   }],
-  ["haproxy", { args: (config) => ["-db", "-f", config], config: haproxy, version: "-v" }],
+  ["haproxy", {
+    title: "HAProxy",
+    args: (config) => ["-db", "-f", config],
+    config: haproxy,
+    version: "-v",
+  }],
   ["caddy", {
+    title: "Caddy",
     args: (config) => ["run", "--adapter", "caddyfile", "--config", config],
     config: caddy,
     version: "version",

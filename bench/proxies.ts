@@ -184,7 +184,7 @@ export function nameOf(kind: string): string {
   }
   const { stdout, stderr } = spawnSync(findProgram(kind) ?? kind, [peer.version]);
   const [version = ""] = /\d+(\.\d+)+/.exec(`${stdout}${stderr}`) ?? [];
-  return `${kind} ${version}`;
+  return `${peer.title} ${version}`;
 }
 
 async function freePort(): Promise<number> {

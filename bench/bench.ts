@@ -10,7 +10,7 @@
  * Needs Linux with two cores, nginx, wrk, h2load, curl, and taskset.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus } from "node:os";
+import { availableParallelism, cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -70,12 +70,13 @@ async function main(): Promise<void> {
     ...values.runtime.filter((path) => path !== "none"),
   ];
   const plan = { runs: positive(values.runs), seconds: positive(values.seconds) };
-  const results = await measureAll(subjects, kinds, plan);
   const about = {
     date: new Date().toISOString().slice(0, 10),
     machine: `${availableParallelism()} cores, ${cpus()[0]?.model}`,
+    loadBefore: loadavg()[0] ?? NaN, // by others
     ...plan,
   };
+  const results = await measureAll(subjects, kinds, plan);
   const names = kinds.map(nameOf);
   if (values.json) console.log(JSON.stringify({ ...about, results: results.map(plain) }));
   else console.log(table(results, names));
@@ -158,6 +159,7 @@ const plain = ({ subject, row, samples }: Result): object => ({
 interface About {
   readonly date: string;
   readonly machine: string;
+  readonly loadBefore: number;
   readonly runs: number;
   readonly seconds: number;
 }
@@ -168,11 +170,10 @@ function writeReadme(results: readonly Result[], names: readonly string[], about
   const readme = readFileSync(path, "utf8");
   const marks = /(<!-- bench -->\n)[^]*(<!-- \/bench -->)/;
   if (!marks.test(readme)) throw new Error("README.md has no marks for the table");
-  const { date, machine, runs, seconds } = about;
-  const text =
-    `\nOn ${date}, ${machine}; ${runs} runs of ${seconds} s, fewer of what is large.\n\n${
-      table(results.filter(({ row }) => row.isDetail !== true), names)
-    }\n`;
+  const { date, machine, loadBefore, runs, seconds } = about;
+  const where = `On ${date}, ${machine}, whose load was ${loadBefore.toFixed(1)} before`;
+  const rows = table(results.filter(({ row }) => row.isDetail !== true), names);
+  const text = `\n${where}; ${runs} runs of ${seconds} s, one of what takes long.\n\n${rows}\n`;
   writeFileSync(path, readme.replace(marks, (_all, start, end) => `${start}${text}${end}`));
 }
 

@@ -3,8 +3,8 @@
  * a server name and without resumption, and connections that are only open.
  *
  *     client.ts handshakes PORT SECONDS    writes how many there were
- *     client.ts idle PORT COUNT            asks once on each connection, writes `idle`, and ends with
- *                                          its input
+ *     client.ts idle PORT COUNT            asks once on each connection, writes `idle`, and ends
+ *                                          with its input
  *
  * Exit code 1, and a line that says why, as soon as anything fails.
  */

@@ -83,7 +83,7 @@ function cell(samples: readonly Sample[], row: Row, base: readonly Sample[] = []
 /** Of at least one value. */
 export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
-/** The value below which this share of the values lies, between two of them where it falls there. */
+/** What this share of the values is below; between two of them where it falls there. */
 export function quantile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (sorted.length - 1) * share;

@@ -31,7 +31,7 @@ test("one run that failed leaves no figure, and no ratio to it", () => {
   assert.deepEqual(cells(["no answers"], [20]), ["CPU", "failed: no answers", "20.0"]);
 });
 
-test("what was not measured is a dash; a ratio to nothing, or one that says nothing, is none", () => {
+test("what was not measured is a dash; a ratio to nothing, or that says nothing, is none", () => {
   assert.deepEqual(cells([], [20]), ["CPU", "–", "20.0"]);
   assert.deepEqual(cells([0], [20]), ["CPU", "0.0", "20.0"]);
   assert.deepEqual(cells([10], [20], { hasRatio: false }), ["CPU", "10.0", "20.0"]);

@@ -10,7 +10,7 @@
  * Needs Linux with two cores, nginx, wrk, h2load, curl, and taskset.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, loadavg } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -72,7 +72,7 @@ async function main(): Promise<void> {
   const plan = { runs: positive(values.runs), seconds: positive(values.seconds) };
   const about = {
     date: new Date().toISOString().slice(0, 10),
-    machine: `${availableParallelism()} cores, ${cpus()[0]?.model}`,
+    machine: `${cpus().length} cores, ${cpus()[0]?.model}`,
     loadBefore: loadavg()[0] ?? NaN, // by others
     ...plan,
   };

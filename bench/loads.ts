@@ -10,8 +10,8 @@ import { perKind, type Subject } from "./subject.ts";
 
 const ROUTES = 10_000;
 const BODY = 10 * 1024;
-/** A runtime compiles what it runs often: that is before the measurement. */
-const WARM_UP = { requests: 20_000, seconds: 2, rounds: 2 };
+/** A runtime compiles what it runs often, which takes it CPU time: before the measurement. */
+const WARM_UP = { cpuSeconds: 3, seconds: 2, rounds: 6 };
 const REST_MS = 20_000; // for a load generator to end by itself
 
 const ANSWERS = { small: "5 bytes", "10k": "10 KiB", "1m": "1 MiB", post: "POST of 10 KiB" };
@@ -54,7 +54,6 @@ export const LOADS: Readonly<Record<"h1" | "h2", Load>> = {
 };
 
 interface Run {
-  readonly requests: number;
   readonly perSecond: number;
   /** Microseconds a request. */
   readonly cpu: number;
@@ -121,9 +120,10 @@ export async function warmUp(
   path: string,
 ): Promise<void> {
   const plan = { protocol, path, seconds: WARM_UP.seconds };
-  let requests = 0;
-  for (let i = 0; i < WARM_UP.rounds && requests < WARM_UP.requests; i++) {
-    requests += (await drive(bench, proxy, plan)).requests;
+  const start = cpuSeconds(proxy.pid);
+  for (let i = 0; i < WARM_UP.rounds; i++) {
+    await drive(bench, proxy, plan);
+    if (cpuSeconds(proxy.pid) - start > WARM_UP.cpuSeconds) return;
   }
 }
 
@@ -148,5 +148,5 @@ export async function drive(
   if (requests === 0) throw new Error("no answers");
   if (!load.protocol.test(stdout)) throw new Error("another protocol");
   const perSecond = Number(load.perSecond.exec(stdout)?.[1]);
-  return { requests, perSecond, cpu: used / requests * 1e6 };
+  return { perSecond, cpu: used / requests * 1e6 };
 }

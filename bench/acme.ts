@@ -20,7 +20,8 @@ import {
   temporaryFolder,
   thisRuntime,
 } from "../test/support.ts";
-import { cpuSeconds, identify, peakMiB } from "./proxies.ts";
+import { cpuSeconds, peakMiB } from "./proc.ts";
+import { identify } from "./proxies.ts";
 
 const HEAD = ["runtime", "first", "after a restart", "one more", "many", "CPU s", "peak MiB"];
 const TIMEOUT_MS = 600_000;

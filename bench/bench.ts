@@ -1,205 +1,180 @@
 /**
- * Requests a second, and CPU time a request, of Centauri and its peers: `npm run bench`.
+ * What Centauri costs, beside nginx, HAProxy and Caddy: `npm run bench`.
  *
- * Each proxy has one core to itself, in front of the same nginx; wrk, or for HTTP/2 h2load, drives
- * them in turn (A B C A B C …) over HTTPS keep-alive. Requests a second are what that says; the CPU
- * time is user and system time of the proxy's processes from /proc, over the run. On a machine that
- * others share, trust the CPU time. `--large` instead moves 1 GiB each way and watches the memory.
+ * Each proxy has one core to itself, in front of the same upstream on the other; all of them are
+ * measured in turn (A B C A B C …). Figures are medians with the least and the greatest, and the
+ * median of the ratios to nginx in the same round. CPU time is that of the proxy's processes, user
+ * and system, from /proc: on a machine that others share, trust it more than rates and latencies.
+ * What fails, or is answered with anything but the answer, gives no figure.
  *
- * Needs Linux with two cores, nginx, wrk or h2load, and taskset, and for `--large` curl.
+ * Needs Linux with two cores, nginx, wrk, h2load, curl, and taskset.
  */
+import { readFileSync, writeFileSync } from "node:fs";
+import { cpus, loadavg } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { findProgram, run } from "../test/support.ts";
-import { measureLarge } from "./large.ts";
-import { Bench, CLIENT_CORE, type Contender, cpuSeconds } from "./proxies.ts";
+import { findProgram, root } from "../test/support.ts";
+import { HANDSHAKES, IDLE_CONNECTIONS } from "./connections.ts";
+import { LARGE_SUBJECTS } from "./large.ts";
+import { LATENCY_SUBJECTS } from "./latency.ts";
+import { LOAD_SUBJECTS, ROUTES_SUBJECT } from "./loads.ts";
+import { PEERS } from "./peers.ts";
+import { Bench, nameOf } from "./proxies.ts";
+import { type Plan, type Result, type Sample, type Subject, table } from "./subject.ts";
 
-const PATHS = { small: "5 bytes", "10k": "10 KiB" } as const;
-const PEERS = ["nginx", "haproxy", "caddy"];
-/** A runtime compiles what it runs often: that is before the measurement. */
-const WARM_UP = { requests: 20_000, seconds: 2, rounds: 6 } as const;
-
-interface Load {
-  readonly program: string;
-  readonly args: (seconds: number) => readonly string[];
-  readonly requests: RegExp;
-  readonly perSecond: RegExp;
-  /** What is wrong, a line of it each time. */
-  readonly trouble: RegExp;
-  /** What must be there, or something else was measured. */
-  readonly protocol: RegExp;
-}
-
-const LOADS: Readonly<Record<string, Load | undefined>> = {
-  h1: {
-    program: "wrk",
-    args: (seconds) => ["-t1", "-c64", `-d${seconds}s`],
-    requests: /(\d+) requests in/,
-    perSecond: /Requests\/sec: +([\d.]+)/,
-    trouble: /^ *(Socket errors|Non-2xx).*$/gm,
-    protocol: /^/,
-  },
-  h2: {
-    program: "h2load",
-    args: (seconds) => ["-t1", "-c16", "-m8", `-D${seconds}`],
-    requests: /(\d+) succeeded/,
-    perSecond: /([\d.]+) req\/s/,
-    trouble: /[1-9]\d* (failed|errored|timeout|[345]xx)/g,
-    protocol: /^Application protocol: h2$/m,
-  },
-};
+const SUBJECTS: readonly Subject[] = [
+  ...LOAD_SUBJECTS,
+  ...LATENCY_SUBJECTS,
+  ...LARGE_SUBJECTS,
+  HANDSHAKES,
+  IDLE_CONNECTIONS,
+  ROUTES_SUBJECT,
+];
+const PROGRAMS = ["nginx", "wrk", "h2load", "curl", "taskset"];
 
 const USAGE = `Usage: bench.ts [options]
   --runtime PATH   a Node or Deno that runs Centauri, or none; may be repeated (this one)
-  --peers NAMES    of ${PEERS.join(",")}: those that are installed
-  --only NAMES     of ${Object.keys(PATHS).join(",")}
-  --protocol NAME  one of ${Object.keys(LOADS).join(",")} (h1)
-  --runs N         of each proxy and answer (5)
-  --seconds N      a run (5)
-  --large          1 GiB down and up instead: CPU time and memory
-  --json           every run as JSON
-`;
-
-interface Run {
-  readonly requests: number;
-  readonly perSecond: number;
-  /** Microseconds a request. */
-  readonly cpu: number;
-  /** What wrk or h2load said was wrong; empty if nothing. */
-  readonly trouble: string;
+  --peers NAMES    of ${[...PEERS.keys()].join(",")}, or none: those that are installed
+  --only WORDS     subjects, or words of their names (all):
+                   ${
+  SUBJECTS.map(({ name }) => name).join(" ").replace(/(.{50,60}) /g, `$1\n${" ".repeat(19)}`)
 }
+  --runs N         of each subject and proxy (3)
+  --seconds N      a run (3)
+  --json           every sample as JSON instead of the table
+  --write-readme   the table into README.md too; not with --only
+`;
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
       runtime: { type: "string", multiple: true, default: [process.execPath] },
-      peers: { type: "string", default: PEERS.join() },
-      only: { type: "string", default: Object.keys(PATHS).join() },
-      protocol: { type: "string", default: "h1" },
-      runs: { type: "string", default: "5" },
-      seconds: { type: "string", default: "5" },
-      large: { type: "boolean", default: false },
+      peers: { type: "string", default: [...PEERS.keys()].join() },
+      only: { type: "string" },
+      runs: { type: "string", default: "3" },
+      seconds: { type: "string", default: "3" },
       json: { type: "boolean", default: false },
+      "write-readme": { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
   if (values.help) return void process.stdout.write(USAGE);
-  const { protocol } = values;
-  const load = LOADS[protocol];
-  if (load === undefined) throw new Error(`unknown: ${protocol}: expected h1 or h2`);
-  for (const name of ["nginx", load.program, "taskset"]) {
-    if (findProgram(name) === undefined) throw new Error(`${name} isn't installed`);
-  }
-  const peers = namesOf(values.peers, PEERS).filter((name) => findProgram(name) !== undefined);
-  const kinds = [...values.runtime.filter((path) => path !== "none"), ...peers];
+  const write = values["write-readme"];
+  if (write && values.only !== undefined) throw new Error("--write-readme is for all subjects");
+  const subjects = chosenSubjects(values.only?.split(","));
+  const missing = PROGRAMS.filter((name) => findProgram(name) === undefined);
+  if (missing.length > 0) throw new Error(`not installed: ${missing.join(", ")}`);
+  const kinds = [
+    ...chosenPeers(values.peers),
+    ...values.runtime.filter((path) => path !== "none"),
+  ];
+  const plan = { runs: positive(values.runs), seconds: positive(values.seconds) };
+  const about = {
+    date: new Date().toISOString().slice(0, 10),
+    machine: `${cpus().length} cores, ${cpus()[0]?.model}`,
+    loadBefore: loadavg()[0] ?? NaN, // by others
+    ...plan,
+  };
+  const results = await measureAll(subjects, kinds, plan);
+  const names = kinds.map(nameOf);
+  if (values.json) console.log(JSON.stringify({ ...about, results: results.map(plain) }));
+  else console.log(table(results, names));
+  if (write) writeReadme(results, names, about);
+}
+
+/** Those of whose names each given one is a part, or all. */
+function chosenSubjects(words: readonly string[] | undefined): readonly Subject[] {
+  if (words === undefined) return SUBJECTS;
+  const fits = (word: string) => ({ name }: Subject) =>
+    name === word || name.split("-").includes(word);
+  const wrong = words.find((word) => !SUBJECTS.some(fits(word)));
+  if (wrong !== undefined) throw new Error(`unknown: ${wrong}: see --help`);
+  return SUBJECTS.filter((subject) => words.some((word) => fits(word)(subject)));
+}
+
+function chosenPeers(list: string): string[] {
+  const names = list.split(",").filter((name) => name !== "none");
+  const wrong = names.find((name) => !PEERS.has(name));
+  if (wrong !== undefined) throw new Error(`unknown: ${wrong}: see --help`);
+  return names.filter((name) => findProgram(name) !== undefined);
+}
+
+function positive(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new Error(`expected a positive integer: ${text}`);
+  return Number(text);
+}
+
+async function measureAll(
+  subjects: readonly Subject[],
+  kinds: readonly string[],
+  plan: Plan & { readonly runs: number },
+): Promise<Result[]> {
   const bench = new Bench();
   const interrupted = (): void => void bench.close().then(() => process.exit(130));
   process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+  const results: Result[] = [];
   try {
-    if (values.large) return await measureLarge(bench, kinds);
-    const upstream = await bench.startUpstream();
-    const contenders: Contender[] = [];
-    for (const kind of kinds) contenders.push(await bench.startProxy(kind, upstream));
-    for (const path of namesOf(values.only, Object.keys(PATHS))) {
-      const plan = { load, path, runs: Number(values.runs), seconds: Number(values.seconds) };
-      const results = await compare(contenders, plan);
-      const entries = Object.fromEntries(results);
-      const json = (): string => JSON.stringify({ protocol, path, results: entries });
-      console.log(
-        values.json ? json() : table(`${PATHS[path as keyof typeof PATHS]}, ${protocol}`, results),
-      );
+    for (const subject of subjects) {
+      results.push(...await measure(subject, bench, kinds, plan));
+      await bench.stop();
     }
   } finally {
     await bench.close();
   }
-}
-
-function namesOf(list: string, known: readonly string[]): string[] {
-  const names = list.split(",").filter((name) => name !== "none");
-  const wrong = names.find((name) => !known.includes(name));
-  if (wrong !== undefined) throw new Error(`unknown: ${wrong}: expected ${known.join(" or ")}`);
-  return names;
+  return results;
 }
 
 /** All contenders once, then all of them again: what disturbs the machine disturbs them all. */
-async function compare(
-  contenders: readonly Contender[],
-  { runs, ...plan }: Plan & { readonly runs: number },
-): Promise<Map<string, Run[]>> {
-  const results = new Map(contenders.map(({ name }) => [name, [] as Run[]]));
-  for (const contender of contenders) await warmUp(contender, plan);
+async function measure(
+  { name, rows, mostRuns = Infinity, applies = () => true, begin }: Subject,
+  bench: Bench,
+  kinds: readonly string[],
+  plan: Plan & { readonly runs: number },
+): Promise<Result[]> {
+  const runs = Math.min(plan.runs, mostRuns);
+  const contenders = kinds.filter(applies).map((kind) => ({ kind, label: nameOf(kind) }));
+  const results = rows.map((row) => ({
+    ...{ subject: name, row },
+    samples: new Map<string, Sample[]>(contenders.map(({ label }) => [label, []])),
+  }));
+  const fails = (error: Error) => () => Promise.reject(error);
+  const once = await begin(bench, plan).catch(fails);
   for (let i = 0; i < runs; i++) {
-    for (const contender of contenders) {
-      const result = await drive(contender, plan);
-      results.get(contender.name)?.push(result);
-      process.stderr.write(
-        `${plan.path} ${i + 1}/${runs} ${contender.name}: ${
-          result.cpu.toFixed(1)
-        } µs ${result.trouble}\n`,
-      );
+    for (const { kind, label } of contenders) {
+      const figures = await once(kind).catch((error: Error) => rows.map(() => error.message));
+      results.forEach(({ samples }, j) => samples.get(label)?.push(figures[j] ?? "no figure"));
+      const text = figures.map((one) => typeof one === "number" ? one.toPrecision(4) : one);
+      process.stderr.write(`${name} ${i + 1}/${runs} ${label}: ${text.join(", ")}\n`);
     }
   }
   return results;
 }
 
-interface Plan {
-  readonly load: Load;
-  readonly path: string;
-  /** Of each run. */
+const plain = ({ subject, row, samples }: Result): object => ({
+  ...{ subject, row: row.title },
+  samples: Object.fromEntries(samples),
+});
+
+interface About {
+  readonly date: string;
+  readonly machine: string;
+  readonly loadBefore: number;
+  readonly runs: number;
   readonly seconds: number;
 }
 
-async function warmUp(contender: Contender, plan: Plan): Promise<void> {
-  const seconds = WARM_UP.seconds;
-  let requests = 0;
-  for (let i = 0; i < WARM_UP.rounds && requests < WARM_UP.requests; i++) {
-    requests += (await drive(contender, { ...plan, seconds })).requests;
-  }
-  if (requests === 0) throw new Error(`${contender.name} answers nothing`);
-}
-
-async function drive({ name, port, pid }: Contender, plan: Plan): Promise<Run> {
-  const { load, path, seconds } = plan;
-  const args = [load.program, ...load.args(seconds), `https://localhost:${port}/${path}`];
-  const before = cpuSeconds(pid);
-  const { stdout, stderr } = await run("taskset", ["-c", CLIENT_CORE, ...args]);
-  const used = cpuSeconds(pid) - before;
-  const requests = Number(load.requests.exec(stdout)?.[1] ?? 0);
-  if (stdout === "") throw new Error(`${load.program} failed: ${stderr}`);
-  if (!load.protocol.test(stdout)) throw new Error(`${name} speaks another protocol`);
-  return {
-    requests,
-    perSecond: Number(load.perSecond.exec(stdout)?.[1]),
-    cpu: used / Math.max(requests, 1) * 1e6,
-    trouble: (stdout.match(load.trouble) ?? []).join("; ").trim(),
-  };
-}
-
-/** Medians with the least and the greatest; the ratio is to nginx's CPU time in the same round. */
-function table(title: string, results: ReadonlyMap<string, readonly Run[]>): string {
-  const nginx = results.get("nginx");
-  const rows = [...results].map(([name, runs]) => [
-    name,
-    spread(runs.map((one) => one.perSecond), 0),
-    spread(runs.map((one) => one.cpu), 1),
-    nginx ? spread(runs.map((one, i) => one.cpu / (nginx[i]?.cpu ?? NaN)), 2) : "",
-    [...new Set(runs.map((one) => one.trouble))].join(" ").trim(),
-  ]);
-  const head = [title, "requests/s", "CPU µs/request", "× nginx", ""];
-  const lines = [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`);
-  return `${lines.join("\n")}\n`;
-}
-
-function spread(values: readonly number[], digits: number): string {
-  const [least, most] = [Math.min(...values), Math.max(...values)];
-  return `${median(values).toFixed(digits)} (${least.toFixed(digits)}–${most.toFixed(digits)})`;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const [low = NaN, high = NaN] = [sorted[sorted.length % 2 ? middle : middle - 1], sorted[middle]];
-  return (low + high) / 2;
+/** Replaces what is between the two marks. */
+function writeReadme(results: readonly Result[], names: readonly string[], about: About): void {
+  const path = join(root, "README.md");
+  const readme = readFileSync(path, "utf8");
+  const marks = /(<!-- bench -->\n)[^]*(<!-- \/bench -->)/;
+  if (!marks.test(readme)) throw new Error("README.md has no marks for the table");
+  const { date, machine, loadBefore, runs, seconds } = about;
+  const where = `On ${date}, ${machine}, whose load was ${loadBefore.toFixed(1)} before`;
+  const rows = table(results.filter(({ row }) => row.isDetail !== true), names);
+  const text = `\n${where}; ${runs} runs of ${seconds} s, one of what takes long.\n\n${rows}\n`;
+  writeFileSync(path, readme.replace(marks, (_all, start, end) => `${start}${text}${end}`));
 }
 
 await main().catch((error: Error) => {

@@ -24,7 +24,8 @@ import {
   startProgram,
   temporaryFolder,
 } from "../test/support.ts";
-import { cpuSeconds, identify, peakMiB } from "./proxies.ts";
+import { cpuSeconds, peakMiB } from "./proc.ts";
+import { identify } from "./proxies.ts";
 
 const HEAD = ["runtime", "containers", "first file ms", "new file ms", "idle CPU %", "peak MiB"];
 const USAGE = `Usage: dotege.ts [options]

@@ -1,39 +1,48 @@
 /** 1 GiB down and 1 GiB up through each proxy: how much CPU time, and how much more memory. */
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
-import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { truncateSync } from "node:fs";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
 import { Readable } from "node:stream";
 import { run } from "../test/support.ts";
-import { type Bench, CLIENT_CORE, type Contender, cpuSeconds, processTree } from "./proxies.ts";
+import { LOADS } from "./loads.ts";
+import { cpuSeconds, peakMiB, resetPeaks, residentMiB } from "./proc.ts";
+import { CLIENT_CORE, type Contender } from "./proxies.ts";
+import { perKind, type Subject } from "./subject.ts";
 
 const GIB = 2 ** 30;
 const PIECE = Buffer.alloc(64 * 1024, "x");
 const TRANSFER_MS = 120_000;
+const VERSIONS = { h1: ["--http1.1", "1.1"], h2: ["--http2", "2"] } as const;
 
-/** Prints a table as it goes; throws when bytes are missing. */
-export async function measureLarge(bench: Bench, kinds: readonly string[]): Promise<void> {
-  const server = http.createServer(answer).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  await run("taskset", ["-cp", CLIENT_CORE, String(process.pid)]); // the upstream is this process
-  const { port } = server.address() as AddressInfo;
-  const file = bench.write("gib", "");
-  truncateSync(file, GIB); // a hole: it takes no memory
-  console.log("| 1 GiB | CPU s | memory at rest, MiB | at most, more |\n| --- | --- | --- | --- |");
-  try {
-    for (const kind of kinds) {
-      const proxy = await bench.startProxy(kind, port);
-      const options = ["-o", "/dev/null", "-w", "%{http_code} %{size_download} %{size_upload}"];
-      await transfer(proxy, "down", [...options, `https://localhost:${proxy.port}/`]);
-      await transfer(proxy, "up", [...options, "-T", file, `https://localhost:${proxy.port}/`]);
-    }
-  } finally {
-    server.close();
-    server.closeAllConnections();
-  }
-}
+export const LARGE_SUBJECTS: readonly Subject[] = (["h1", "h2"] as const).map((protocol) => ({
+  name: `gib-${protocol}`,
+  rows: ["down", "up"].flatMap((way) => {
+    const title = `${LOADS[protocol].title}, 1 GiB ${way}`;
+    const memory = { digits: 0, hasRatio: false, isDetail: true };
+    return [
+      { title: `${title}: CPU s`, digits: 2 },
+      { title: `${title}: more memory, MiB`, ...memory },
+    ];
+  }),
+  mostRuns: 1,
+  async begin(bench) {
+    const server = http.createServer(answer).listen(0, "127.0.0.1").unref();
+    await once(server, "listening");
+    await run("taskset", ["-cp", CLIENT_CORE, String(process.pid)]); // the upstream is this process
+    const { port } = server.address() as AddressInfo;
+    const file = bench.write("gib", "");
+    truncateSync(file, GIB); // a hole: it takes no memory
+    const started = perKind((kind) => bench.startProxy(kind, port));
+    return async (kind) => {
+      const proxy = await started(kind);
+      const down = await transfer(proxy, protocol, []);
+      return [...down, ...await transfer(proxy, protocol, ["-T", file])];
+    };
+  },
+}));
 
 /** GET / is 1 GiB; PUT counts what comes and answers 200 if it is 1 GiB. */
 function answer(request: http.IncomingMessage, response: http.ServerResponse): void {
@@ -48,26 +57,23 @@ function answer(request: http.IncomingMessage, response: http.ServerResponse): v
   Readable.from(Array(GIB / PIECE.length).fill(PIECE)).pipe(response);
 }
 
-async function transfer(proxy: Contender, what: string, args: readonly string[]): Promise<void> {
-  const rest = memory(proxy.pid, "VmRSS");
-  for (const pid of processTree(proxy.pid)) writeFileSync(`/proc/${pid}/clear_refs`, "5"); // peaks
-  const before = cpuSeconds(proxy.pid);
-  const curl = ["-c", CLIENT_CORE, "curl", "-sSk", "--http1.1", ...args];
-  const { stdout, stderr } = await run("taskset", curl, { timeout: TRANSFER_MS });
-  const [status, ...sizes] = stdout.split(" ");
-  if (status !== "200" || !sizes.includes(String(GIB))) {
-    throw new Error(`${proxy.name}, ${what}: ${stdout} ${stderr}`);
-  }
-  const seconds = (cpuSeconds(proxy.pid) - before).toFixed(2);
-  const more = memory(proxy.pid, "VmHWM") - rest;
-  console.log(`| ${what}, ${proxy.name} | ${seconds} | ${rest.toFixed(1)} | ${more.toFixed(1)} |`);
-}
-
-/** A value of /proc/PID/status, MiB, over all the proxy's processes. */
-function memory(pid: number, field: "VmRSS" | "VmHWM"): number {
-  const values = processTree(pid).map((one) => {
-    const status = readFileSync(`/proc/${one}/status`, "latin1");
-    return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
-  });
-  return values.reduce((sum, value) => sum + value, 0) / 1024;
+/** CPU seconds, and MiB above what there was before. */
+async function transfer(
+  { port, pid }: Contender,
+  protocol: "h1" | "h2",
+  upload: readonly string[],
+): Promise<number[]> {
+  const [option, version] = VERSIONS[protocol];
+  const rest = residentMiB(pid);
+  resetPeaks(pid);
+  const before = cpuSeconds(pid);
+  const format = "%{http_code} %{http_version} %{size_download} %{size_upload}";
+  const args = ["-c", CLIENT_CORE, "curl", "-sSk", option, "-o", "/dev/null", "-w", format];
+  const url = `https://localhost:${port}/`;
+  const timeout = { timeout: TRANSFER_MS };
+  const { stdout, stderr } = await run("taskset", [...args, ...upload, url], timeout);
+  const seconds = cpuSeconds(pid) - before;
+  const sizes = upload.length > 0 ? `0 ${GIB}` : `${GIB} 0`;
+  if (stdout !== `200 ${version} ${sizes}`) throw new Error(`${stdout} ${stderr}`);
+  return [seconds, peakMiB(pid) - rest];
 }

@@ -1,19 +1,20 @@
 /**
- * What the benchmark starts: an upstream, and Centauri, nginx, HAProxy and Caddy in front of it,
- * each with one worker, the same certificate and the same TLS 1.3 suite. Linux only.
+ * What the benchmark starts: an upstream, and Centauri and its peers in front of it, all with the
+ * same certificate. Linux only.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import * as fs from "node:fs";
 import https from "node:https";
 import net, { type AddressInfo } from "node:net";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { setTimeout } from "node:timers/promises";
 import { selfSigned } from "../lib/x509.ts";
 import { findProgram, type Runtime, runtimeCommand } from "../test/support.ts";
+import { nginxUpstream, PEERS } from "./peers.ts";
 
 /** Proxies run on one core; the client and the upstream share the other. */
 export const PROXY_CORE = "0";
@@ -21,8 +22,7 @@ export const CLIENT_CORE = "1";
 
 const START_MS = 20_000;
 const STOP_MS = 5_000;
-const TICKS_A_SECOND = 100; // of /proc, whatever the kernel's own (USER_HZ, proc(5))
-const SUITE = "TLS_AES_128_GCM_SHA256";
+const SIZES = { "10k": 10 * 1024, "1m": 1024 * 1024 };
 
 export interface Contender {
   readonly name: string;
@@ -60,73 +60,42 @@ export class Bench {
     return path;
   }
 
-  /** An nginx with `/small`, 5 bytes, and `/10k`, 10 KiB; resolves with its port. */
+  /** An nginx with the paths of `nginxUpstream`; resolves with its port. */
   async startUpstream(): Promise<number> {
     const port = await freePort();
-    fs.mkdirSync(join(this.folder, "upstream"));
-    this.write("upstream/10k", "x".repeat(10 * 1024));
-    const config = nginxConfig(`
-      server {
-        listen 127.0.0.1:${port};
-        location = /small { default_type text/plain; return 200 "hello"; }
-        location = /10k { root ${join(this.folder, "upstream")}; }
-      }`);
-    const args = ["-p", this.folder, "-c", this.write("upstream.conf", config)];
-    const ready = () => canConnect(port);
-    await this.#start("nginx", args, {}, CLIENT_CORE, ready);
+    const folder = join(this.folder, "upstream");
+    fs.mkdirSync(folder, { recursive: true });
+    for (const [name, size] of Object.entries(SIZES)) {
+      this.write(`upstream/${name}`, "x".repeat(size));
+    }
+    const config = this.write("upstream.conf", nginxUpstream(port, folder));
+    const args = ["-p", this.folder, "-c", config];
+    await this.#start("nginx", args, {}, CLIENT_CORE, () => canConnect(port));
     return port;
   }
 
-  /** Starts one of the other programs, or Centauri under the runtime at `kind`, a path. */
-  async startProxy(kind: string, upstream: number): Promise<Contender> {
+  /**
+   * Starts one of the peers, or Centauri under the runtime at `kind`, a path, with `routes` more
+   * than the one that is asked for (0; peers have none).
+   */
+  async startProxy(kind: string, upstream: number, routes = 0): Promise<Contender> {
     const port = await freePort();
-    const { name, program, args, env } = this.#command(kind, port, upstream);
+    const peer = PEERS.get(kind);
     const ready = (): Promise<boolean> => answers(port);
-    return { name, port, pid: await this.#start(program, args, env, PROXY_CORE, ready) };
-  }
-
-  #command(kind: string, port: number, upstream: number): Command {
+    if (peer === undefined) {
+      const [program, args, env] = this.#centauri(kind, port, upstream, routes);
+      const pid = await this.#start(program, args, env, PROXY_CORE, ready);
+      return { name: nameOf(kind), port, pid };
+    }
     const file = (name: string): string => join(this.folder, name);
-    if (kind === "nginx") {
-      const config = nginxConfig(`
-        upstream up { server 127.0.0.1:${upstream}; keepalive 128; keepalive_requests 1000000000; }
-        server {
-          listen [::]:${port} ssl http2 ipv6only=off;
-          ssl_certificate ${file("cert.pem")};
-          ssl_certificate_key ${file("key.pem")};
-          ssl_protocols TLSv1.2 TLSv1.3;
-          ssl_conf_command Ciphersuites ${SUITE};
-          client_max_body_size 0;
-          proxy_request_buffering off;
-          proxy_max_temp_file_size 0;
-          proxy_http_version 1.1;
-          proxy_set_header Connection "";
-          proxy_set_header Host $http_host;
-          proxy_set_header X-Forwarded-For $remote_addr;
-          proxy_set_header X-Forwarded-Host $http_host;
-          proxy_set_header X-Forwarded-Proto https;
-          location / { proxy_pass http://up; }
-        }`);
-      const args = ["-p", this.folder, "-c", this.write("nginx.conf", config)];
-      return { name: "nginx", program: "nginx", args, env: {} };
-    }
-    if (kind === "haproxy") {
-      const config = HAPROXY.replaceAll("PORT", String(port)).replace("UP", String(upstream));
-      const path = this.write("haproxy.cfg", config.replace("PEM", file("both.pem")));
-      return { name: "haproxy", program: "haproxy", args: ["-db", "-f", path], env: {} };
-    }
-    if (kind === "caddy") {
-      const path = this.write("Caddyfile", caddyConfig(port, upstream, file));
-      const args = ["run", "--adapter", "caddyfile", "--config", path];
-      const env = { GOMAXPROCS: "1", HOME: this.folder };
-      return { name: "caddy", program: "caddy", args, env };
-    }
-    return this.#centauri(kind, port, upstream);
+    const config = this.write(`${kind}.conf`, peer.config({ port, upstream, file }));
+    const env = { GOMAXPROCS: "1", HOME: this.folder };
+    const args = peer.args(config, this.folder);
+    return { name: nameOf(kind), port, pid: await this.#start(kind, args, env, PROXY_CORE, ready) };
   }
 
-  #centauri(path: string, port: number, upstream: number): Command {
-    const runtime = identify(path);
-    const name = `centauri, ${runtime.kind} ${runtime.version}`;
+  #centauri(path: string, port: number, upstream: number, routes: number): Command {
+    const name = `centauri-${port}`;
     const record = {
       provider: "selfsigned",
       privateKey: this.#key,
@@ -134,14 +103,17 @@ export class Bench {
       subject: "localhost",
       notAfter: this.#notAfter.toISOString(),
     };
+    const names = [...Array.from({ length: routes }, (_, i) => `site${i}.example`), "localhost"];
+    const text = names.map((one) => `route ${one}\n  upstream 127.0.0.1:${upstream}\n`).join("");
     const env = {
-      CONFIG: this.write(`${name}.conf`, `route localhost\n  upstream 127.0.0.1:${upstream}\n`),
+      CONFIG: this.write(`${name}.conf`, text),
       CERTIFICATE_STORE: this.write(`${name}.json`, JSON.stringify([record])),
       HTTPS_PORT: String(port),
       HTTP_PORT: "0",
+      MAX_CONNECTIONS: "10000", // under Deno the default is less
     };
-    const [program, ...args] = runtimeCommand("centauri.ts", runtime);
-    return { name, program, args, env };
+    const [program, ...args] = runtimeCommand("centauri.ts", identify(path));
+    return [program, args, env];
   }
 
   /** Starts a program on one core; resolves with its pid when it is ready. */
@@ -172,25 +144,27 @@ export class Bench {
     return child.pid as number;
   }
 
-  /** Ends every program and removes the folder. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#children].map(async (child) => {
+  /** Ends every program, or the one with this pid. */
+  async stop(pid?: number): Promise<void> {
+    const chosen = [...this.#children].filter((child) => pid === undefined || child.pid === pid);
+    await Promise.all(chosen.map(async (child) => {
+      this.#children.delete(child);
       if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, "exit");
       process.kill(child.pid, "SIGTERM");
       await Promise.race([exited, setTimeout(STOP_MS, undefined, { ref: false })]);
       if (child.exitCode === null) child.kill("SIGKILL");
     }));
+  }
+
+  /** Ends every program and removes the folder. */
+  async close(): Promise<void> {
+    await this.stop();
     fs.rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }
 }
 
-interface Command {
-  readonly name: string;
-  readonly program: string;
-  readonly args: readonly string[];
-  readonly env: Readonly<Record<string, string>>;
-}
+type Command = [string, readonly string[], Readonly<Record<string, string>>];
 
 /** A runtime by its path, or by its name in PATH. */
 export function identify(name: string): Runtime {
@@ -201,59 +175,16 @@ export function identify(name: string): Runtime {
   return { path, kind: kind === "v" ? "node" : "deno", version };
 }
 
-function nginxConfig(servers: string): string {
-  const user = userInfo().uid === 0 ? "user root;" : "";
-  const folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-  const name = randomBytes(4).toString("hex");
-  return `
-    daemon off; worker_processes 1; pid ${name}.pid; error_log stderr; ${user}
-    events { worker_connections 1024; }
-    http {
-      access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000;
-      open_file_cache max=10;
-      ${folders.map((folder) => `${folder}_temp_path ${name}-${folder};`).join(" ")}
-      ${servers}
-    }`;
-}
-
-const HAPROXY = `
-global
-  nbthread 1
-  ssl-default-bind-ciphersuites ${SUITE}
-  ssl-default-bind-options ssl-min-ver TLSv1.2
-defaults
-  mode http
-  timeout connect 5s
-  timeout client 180s
-  timeout server 180s
-  http-reuse always
-  option forwardfor
-frontend tls
-  bind :::PORT v4v6 ssl crt PEM alpn h2,http/1.1
-  http-request set-header X-Forwarded-Proto https
-  http-request set-header X-Forwarded-Host %[req.hdr(Host)]
-  default_backend up
-backend up
-  server up 127.0.0.1:UP
-`;
-
-function caddyConfig(port: number, upstream: number, file: (name: string) => string): string {
-  return `
-    {
-      auto_https off
-      admin off
-      log default {
-        level ERROR
-      }
-    }
-    https://localhost:${port} {
-      tls ${file("cert.pem")} ${file("key.pem")}
-      reverse_proxy 127.0.0.1:${upstream} {
-        transport http {
-          keepalive_idle_conns_per_host 128
-        }
-      }
-    }`;
+/** As the table calls it: a peer, or Centauri under the runtime at this path, with its version. */
+export function nameOf(kind: string): string {
+  const peer = PEERS.get(kind);
+  if (peer === undefined) {
+    const { kind: runtime, version } = identify(kind);
+    return `Centauri, ${runtime === "node" ? "Node" : "Deno"} ${version}`;
+  }
+  const { stdout, stderr } = spawnSync(findProgram(kind) ?? kind, [peer.version]);
+  const [version = ""] = /\d+(\.\d+)+/.exec(`${stdout}${stderr}`) ?? [];
+  return `${peer.title} ${version}`;
 }
 
 async function freePort(): Promise<number> {
@@ -280,39 +211,4 @@ function answers(port: number): Promise<boolean> {
       response.resume().on("end", () => resolve(response.statusCode === 200));
     }).on("error", () => resolve(false)).on("timeout", () => resolve(false));
   });
-}
-
-/** The process and all that descend from it. */
-export function processTree(pid: number): number[] {
-  const children = fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number).filter(
-    (candidate) => readStat(candidate)?.[1] === String(pid),
-  );
-  return [pid, ...children.flatMap(processTree)];
-}
-
-/** User and system time of a process and its children since their start, in seconds. */
-export function cpuSeconds(pid: number): number {
-  const times = processTree(pid).map(readStat).map((stat) =>
-    Number(stat?.[11]) + Number(stat?.[12])
-  );
-  return times.reduce((sum, time) => sum + (time || 0), 0) / TICKS_A_SECOND;
-}
-
-/** The fields of /proc/PID/stat after the name, which may have spaces and brackets in it. */
-function readStat(pid: number): string[] | undefined {
-  try {
-    const text = fs.readFileSync(`/proc/${pid}/stat`, "latin1");
-    return text.slice(text.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return undefined; // it has just ended
-  }
-}
-
-/** The most memory that a process and its children had, each by itself. */
-export function peakMiB(pid: number): number {
-  const peaks = processTree(pid).map((one) => {
-    const status = fs.readFileSync(`/proc/${one}/status`, "latin1");
-    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0);
-  });
-  return peaks.reduce((sum, peak) => sum + peak, 0) / 1024;
 }

@@ -16,6 +16,7 @@ Front end
   https-port              integer 0..65535  8443           For HTTPS; 0 lets the system choose.
   http-port               integer 0..65535  8080           For redirects and HTTP-01; 0 as above.
   http-redirect-port      integer 1..65535  443            Where clients find HTTPS, for redirects.
+  workers                 string number|auto  1            Processes that serve; auto: one a core.
   trusted-downstreams     string networks   -              CIDRs whose X-Forwarded fields are kept.
 Certificates
   certificate-store-type  choice json       json           How certificates are kept.

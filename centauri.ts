@@ -117,9 +117,8 @@ async function createServer(
       wildcards: options.list("wildcard-domains"),
       log: { ...logSettings(options), terminal: process.stdout.isTTY === true },
     },
-    log,
+    ...{ log, certificates },
     write: (line) => void process.stdout.write(line),
-    identityOf: (key) => certificates.identity(key),
   });
 }
 

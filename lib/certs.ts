@@ -109,9 +109,14 @@ export class Certificates {
     try {
       return entry.served ??= toServed(entry.identity);
     } catch (error) {
-      this.#entries.delete(key);
-      return this.#saysMissing(route, key, error as Error);
+      return void this.unusable(key, error as Error, route);
     }
+  }
+
+  /** It can't be served, as whoever tried to has found; it is looked for anew. */
+  unusable(key: string, error: Error, route: Route | undefined = this.#routes.get(key)): void {
+    this.#entries.delete(key);
+    if (route !== undefined) this.#saysMissing(route, key, error);
   }
 
   /** For a worker: the certificate of that key, undefined while there is none. */

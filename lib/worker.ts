@@ -48,13 +48,11 @@ function createWorkerLog(settings: WorkerSettings["log"], worker: number): Logge
 /** Certificates by key: the main process is asked for each when it is needed first. */
 class AskedCertificates {
   readonly #wildcards: readonly string[];
-  readonly #log: Logger;
   readonly #served = new Map<string, { goodUntil: number; certificate: ServedCertificate }>();
   readonly #asked = new Map<string, PromiseWithResolver>();
 
-  constructor(wildcards: readonly string[], log: Logger) {
+  constructor(wildcards: readonly string[]) {
     this.#wildcards = wildcards;
-    this.#log = log;
   }
 
   find(route: Route): ServedCertificate | Promise<ServedCertificate | undefined> {
@@ -80,8 +78,7 @@ class AskedCertificates {
       if (certificate) this.#served.set(key, { goodUntil: identity.goodUntil, certificate });
       asked?.resolve(certificate);
     } catch (error) {
-      const next = "its names get the TLS alert unrecognized_name";
-      this.#log.warn("certificate not usable", { key, error: error as Error, next });
+      send({ unusable: key, problem: errorText(error) });
       asked?.resolve(undefined);
     }
   }
@@ -106,7 +103,7 @@ async function perform(server: LocalServer, task: Task): Promise<void> {
 async function start({ start: settings, worker, routes, challenges }: Start): Promise<void> {
   const log = createWorkerLog(settings.log, worker);
   logBugs(log);
-  const certificates = new AskedCertificates(settings.wildcards, log);
+  const certificates = new AskedCertificates(settings.wildcards);
   const listening: Listening[] = [];
   const server = new LocalServer(settings, {
     log,

@@ -12,12 +12,13 @@
  * A worker has no account key, and no environment that may have one: all it is told comes by IPC.
  * Its log lines are written here, for two processes that write to one pipe may mix longer ones.
  *
- * Needs `serving.ts`, `challenges.ts`, `contexts.ts`, `log.ts`, and the runtime's cluster module.
+ * Needs `serving.ts`, `challenges.ts`, `certs.ts`, and the runtime's cluster module.
  */
 import cluster, { type Worker } from "node:cluster";
 import process from "node:process";
 import { clearInterval, setInterval, setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
+import type { Certificates } from "./certs.ts";
 import { type ChallengeAnswer, ChallengeAnswers } from "./challenges.ts";
 import type { Identity } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
@@ -74,6 +75,7 @@ export type FromWorker =
   | { readonly failed: string }
   | { readonly id: number; readonly failed?: string }
   | { readonly ask: string }
+  | { readonly unusable: string; readonly problem: string }
   | { readonly line: string }
   | { readonly alive: true };
 
@@ -83,8 +85,8 @@ export interface WorkersOptions {
   readonly log: Logger;
   /** Writes a log line. */
   readonly write: (line: string) => void;
-  /** The certificate of a key (see contexts.ts), undefined while there is none. */
-  readonly identityOf: (key: string) => Identity | undefined;
+  /** Whose certificates are served, by key (see contexts.ts). */
+  readonly certificates: Pick<Certificates, "identity" | "unusable">;
 }
 
 /** A place that one worker after another has. */
@@ -196,12 +198,14 @@ export class Workers implements Server {
   }
 
   #hear(place: Place, message: FromWorker): void {
-    const { settings, write, identityOf, log } = this.#options;
+    const { settings, write, certificates, log } = this.#options;
     const { number: worker, tasks } = place;
     place.silent = 0;
     if ("line" in message) write(String(message.line).slice(0, MAX_LINE));
     else if ("ask" in message) {
-      send(place, { key: message.ask, identity: identityOf(message.ask) });
+      send(place, { key: message.ask, identity: certificates.identity(message.ask) });
+    } else if ("unusable" in message) {
+      certificates.unusable(message.unusable, new Error(message.problem));
     } else if ("id" in message) {
       tasks.get(message.id)?.(message.failed);
       tasks.delete(message.id);

@@ -57,7 +57,7 @@ Timeouts
 Limits
   max-head-size           size 1KiB..1MiB   64KiB          Of a request's head.
   max-head-fields         integer 1..10000  256            In a request's head.
-  max-connections         integer 1..       10000          Of clients; Deno: 480; more are closed.
+  max-connections         integer 1..       10000          Of clients, each worker; Deno: 480.
 Commands
   obtain                  list names        -              Obtain one certificate now, and exit.
   account                 string action     -              rollover or deactivate, and exit.

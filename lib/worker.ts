@@ -111,16 +111,20 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
     forget: (keys) => certificates.forget(keys),
     onListening: (at) => void listening.push(at),
   });
+  // What holds at the start comes before what changes it.
+  const loaded = Promise.all([
+    server.apply(tableOf(routes), []),
+    ...challenges.map((challenge) => server.challenges.apply(challenge)),
+  ]);
   process.on("message", (message: ToWorker) => {
     if ("key" in message) return certificates.take(message.key, message.identity);
     if (!("task" in message)) return;
-    const { id } = message;
-    perform(server, message.task).then(() => send({ id }), (error: Error) => {
+    const { id, task } = message;
+    loaded.then(() => perform(server, task)).then(() => send({ id }), (error: Error) => {
       send({ id, failed: errorText(error) });
     });
   });
-  for (const challenge of challenges) await server.challenges.apply(challenge);
-  await server.apply(tableOf(routes), []);
+  await loaded;
   await server.listen();
   send({ listening });
 }

@@ -96,8 +96,8 @@ interface Place {
   state: "starting" | "started" | "listening";
   /** Looks in a row that it wasn't heard of. */
   silent: number;
-  /** How many in a row crashed here. */
-  crashes: number;
+  /** How many in a row crashed here; undefined for the first one. */
+  readonly crashes: number | undefined;
   /** What it was told and hasn't answered, by id. */
   readonly tasks: Map<number, (failed?: string) => void>;
   /** Settles its start. */
@@ -113,8 +113,8 @@ export class Workers implements Server {
   readonly #answers = new Map<string, ChallengeAnswer>();
   #looks: ReturnType<typeof setInterval> | undefined;
   #nextId = 0;
-  /** Those that end aren't replaced: not before all have listened, nor after the end has begun. */
-  #replacing = false;
+  /** Those that end now aren't replaced. */
+  #ending = false;
 
   constructor(options: WorkersOptions) {
     this.#options = options;
@@ -128,8 +128,7 @@ export class Workers implements Server {
     process.once("exit", () => this.close());
     this.#looks = setInterval(() => this.#look(), LOOK_INTERVAL);
     const numbers = Array.from({ length: this.#options.count }, (_, i) => i + 1);
-    const [ports = []] = await Promise.all(numbers.map((number) => this.#start(number, 0)));
-    this.#replacing = true;
+    const [ports = []] = await Promise.all(numbers.map((number) => this.#start(number)));
     for (const at of ports) this.#options.log.info("listening", at);
   }
 
@@ -143,12 +142,12 @@ export class Workers implements Server {
   }
 
   drain(): Promise<void> {
-    this.#replacing = false;
+    this.#ending = true;
     return this.#tell({ drain: true });
   }
 
   close(): void {
-    this.#replacing = false;
+    this.#ending = true;
     clearInterval(this.#looks);
     for (const { child } of this.#places) child.process.kill("SIGKILL");
   }
@@ -177,8 +176,8 @@ export class Workers implements Server {
     ));
   }
 
-  /** Resolves with its ports when it listens. */
-  #start(number: number, crashes: number): Promise<readonly Listening[]> {
+  /** Resolves with its ports when it listens; `crashes` of the one that it replaces. */
+  #start(number: number, crashes?: number): Promise<readonly Listening[]> {
     const { log } = this.#options;
     const others = Object.keys(process.env).filter((name) => !KEPT.test(name));
     const child = cluster.fork(Object.fromEntries(others.map((name) => [name, undefined])));
@@ -200,6 +199,7 @@ export class Workers implements Server {
   #hear(place: Place, message: FromWorker): void {
     const { settings, write, certificates, log } = this.#options;
     const { number: worker, tasks } = place;
+    const isFirst = place.crashes === undefined;
     place.silent = 0;
     if ("line" in message) write(String(message.line).slice(0, MAX_LINE));
     else if ("ask" in message) {
@@ -209,34 +209,36 @@ export class Workers implements Server {
     } else if ("id" in message) {
       tasks.get(message.id)?.(message.failed);
       tasks.delete(message.id);
-    } else if ("hello" in message) {
+    } else if (this.#ending) return;
+    else if ("hello" in message) {
       place.state = "started";
       const challenges = [...this.#answers.values()];
       send(place, { start: settings, worker, routes: this.#routes, challenges });
     } else if ("listening" in message) {
       place.state = "listening";
       place.onStart(message.listening);
-      if (this.#replacing) log.info("worker replaced", { worker, pid: place.child.process.pid });
+      if (!isFirst) log.info("worker replaced", { worker, pid: place.child.process.pid });
     } else if ("failed" in message) {
       place.onStart(new Error(message.failed));
-      if (this.#replacing) log.error("worker can't start", { worker, problem: message.failed });
+      if (!isFirst) log.error("worker can't start", { worker, problem: message.failed });
       place.child.process.kill("SIGKILL");
     }
   }
 
   #onEnd(place: Place, why: string, lived: number): void {
     const { number: worker, child, tasks } = place;
+    const isFailedStart = place.state !== "listening" && place.crashes === undefined;
     place.onStart(new Error(`worker ${worker} ended while it started: ${why}`));
     place.state = "starting"; // is told nothing any more
     for (const done of tasks.values()) done();
     tasks.clear();
-    if (!this.#replacing) return;
-    const crashes = lived < WELL_AFTER ? place.crashes + 1 : 0;
+    if (this.#ending || isFailedStart) return; // the latter ends the program
+    const crashes = lived < WELL_AFTER ? (place.crashes ?? 0) + 1 : 0;
     const wait = crashes < 2 ? 0 : Math.min(FIRST_WAIT * 2 ** (crashes - 2), LONGEST_WAIT);
     const next = wait === 0 ? "another one starts" : `another one starts in ${wait / 1000} s`;
     this.#options.log.error("worker ended", { worker, pid: child.process.pid, why, next });
     setTimeout(() => {
-      if (this.#replacing) this.#start(worker, crashes).catch(() => {}); // it is said where it ends
+      if (!this.#ending) this.#start(worker, crashes).catch(() => {}); // it is said where it ends
     }, wait);
   }
 

@@ -2,6 +2,7 @@
  * Centauri: a TLS-terminating reverse proxy. This file wires the parts together and ends them;
  * see the README for the order to read them in.
  */
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { parseNetworks } from "./lib/addr.ts";
 import { answer } from "./lib/answer.ts";
@@ -10,20 +11,21 @@ import { isAutomatic, providersInUse } from "./lib/acmesettings.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
-import { Frontend, type FrontendOptions } from "./lib/frontend.ts";
 import { type Logger, quote } from "./lib/log.ts";
+import { parseDecimal } from "./lib/number.ts";
 import { OptionError, type Options } from "./lib/options.ts";
-import { signalled, startProgram } from "./lib/program.ts";
-import { Proxy } from "./lib/proxy.ts";
-import { parseRoutes, RouteError, type RouteTable } from "./lib/routes.ts";
+import { logSettings, signalled, startProgram } from "./lib/program.ts";
+import { RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
+import { createFrontend, LocalServer, type Server } from "./lib/serving.ts";
+import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
-import { UpstreamPools } from "./lib/upstream.ts";
 
 const PROVIDERS = ["lego", "selfsigned"];
 /** At the end, for challenges of orders under way, in milliseconds. */
 const CLEAN_UP_TIMEOUT = 5_000;
+const MAX_WORKERS = 256;
 
 /** What the table of options can't know. Throws OptionError. */
 function checkOptions(options: Options): void {
@@ -34,6 +36,7 @@ function checkOptions(options: Options): void {
   }
   checkAcmeOptions(options);
   commandOf(options);
+  workerCount(options);
   try {
     parseNetworks(options.string("trusted-downstreams"));
   } catch (error) {
@@ -78,13 +81,8 @@ function explain(log: Logger, error: Error, consequence: string): void {
   else log.error(consequence, { error });
 }
 
-/** The ports, as the options say, and the clock that their timeouts are measured with. */
-function createFrontend(
-  options: Options,
-  parts: Pick<FrontendOptions, "clock" | "log" | "certificateFor" | "challenges" | "handle">,
-): Frontend {
-  return new Frontend({
-    ...parts,
+function servingSettings(options: Options): ServingSettings {
+  return {
     httpPort: options.integer("http-port"),
     httpsPort: options.integer("https-port"),
     redirectPort: options.integer("http-redirect-port"),
@@ -96,7 +94,31 @@ function createFrontend(
       idle: options.duration("idle-timeout"),
       stall: options.duration("stall-timeout"),
     },
-    trusted: parseNetworks(options.string("trusted-downstreams")),
+    trustedNetworks: options.string("trusted-downstreams"),
+    connectTimeout: options.duration("connect-timeout"),
+    shutdownTimeout: options.duration("shutdown-timeout"),
+  };
+}
+
+/** This process, or as many workers as the options ask for. */
+async function createServer(
+  options: Options,
+  { certificates, log }: { certificates: Certificates; log: Logger },
+): Promise<Server> {
+  const [settings, count] = [servingSettings(options), workerCount(options)];
+  if (count === 1) {
+    return new LocalServer(settings, { log, certificateOf: (route) => certificates.find(route) });
+  }
+  const { Workers } = await import("./lib/workers.ts");
+  return new Workers({
+    count,
+    settings: {
+      ...settings,
+      wildcards: options.list("wildcard-domains"),
+      log: { ...logSettings(options), terminal: process.stdout.isTTY === true },
+    },
+    ...{ log, certificates },
+    write: (line) => void process.stdout.write(line),
   });
 }
 
@@ -105,42 +127,30 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   // Before anything else, for whoever sends it to a program that is starting would end it.
   process.on("SIGHUP", () => reload());
   const store = await openStore(options);
-  const clock = new Clock();
-  const pools = new UpstreamPools(clock, options.duration("connect-timeout"));
   const certificates = new Certificates(store, {
     providers: providersInUse(options),
     wildcards: options.list("wildcard-domains"),
     log,
   });
-  const challenges = new ChallengeAnswers();
+  const server = await createServer(options, { certificates, log });
   const autocert = isAutomatic(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
-      ...{ store, challenges, log, env: process.env },
-      onChange: (names) => certificates.renewed(names),
+      ...{ store, challenges: server.challenges, log, env: process.env },
+      onChange: (names) => server.forget(certificates.renewed(names)),
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
-  const redirectPort = options.integer("http-redirect-port");
-  const proxy = new Proxy(parseRoutes(""), { pools, clock, log, redirectPort });
-  const frontend = createFrontend(options, {
-    ...{ clock, log, challenges },
-    certificateFor: (name) => {
-      const route = name === undefined ? proxy.routes.fallback : proxy.routes.find(name);
-      return route === undefined ? undefined : certificates.find(route);
-    },
-    handle: (head, downstream) => proxy.handle(head, downstream),
-  });
-  const obtain = () => autocert?.renewal.want(certificates.wanted(proxy.routes.routes, "lego"));
-  const reloadStore = () =>
-    store.reload().catch((error) => log.error("certificate store not read again", { error }));
+  let routes: RouteTable["routes"] = [];
+  const obtain = () => autocert?.renewal.want(certificates.wanted(routes, "lego"));
   let listening = false;
-  const apply = (table: RouteTable) => {
+  const apply = async (table: RouteTable) => {
     checkRoutes(table);
-    proxy.routes = table;
-    certificates.retain(table.routes);
-    pools.retain(new Set(table.routes.flatMap(upstreamNames)));
+    await server.apply(table, certificates.retain(table.routes));
+    routes = table.routes;
     if (listening) obtain();
   };
+  const reloadStore = () =>
+    store.reload().catch((error) => log.error("certificate store not read again", { error }));
   const starting = startFileSource({
     path: options.string("config"),
     watch: options.boolean("config-watch"),
@@ -155,17 +165,16 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
       .then((started) => started.reload(), () => {});
   };
   const source = await starting;
-  await frontend.listen();
+  await server.listen();
   listening = true; // now a CA that is told to look finds the answer
   obtain();
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
   source.close();
   const ended = autocert?.close();
-  await frontend.drain(options.duration("shutdown-timeout"));
+  await server.drain();
   await Promise.race([ended, new Promise((done) => setTimeout(done, CLEAN_UP_TIMEOUT))]);
-  pools.close();
-  clock.close();
+  server.close();
   log.info("stopped");
   return true;
 }
@@ -175,7 +184,7 @@ async function command(options: Options, log: Logger): Promise<boolean> {
   const store = await openStore(options);
   const clock = new Clock();
   const challenges = new ChallengeAnswers();
-  const frontend = createFrontend(options, {
+  const frontend = createFrontend(servingSettings(options), {
     ...{ clock, log, challenges },
     certificateFor: () => undefined,
     handle: (head, downstream) => answer(downstream, head, 404, "Only a CA is answered here."),
@@ -193,6 +202,15 @@ async function command(options: Options, log: Logger): Promise<boolean> {
   }
 }
 
+/** Throws OptionError. */
+function workerCount(options: Options): number {
+  const text = options.string("workers");
+  const count = text === "auto" ? availableParallelism() : parseDecimal(text, MAX_WORKERS) ?? 0;
+  if (count > 0) return count;
+  const expected = `expected auto, or a whole number, 1 to ${MAX_WORKERS}`;
+  throw new OptionError(`can't use --workers ${quote(text, 60)}: ${expected}`);
+}
+
 /**
  * Deno 2.9 never accepts again once it has run out of files, and says nothing. Most systems allow
  * 1,024 of them, of which a client may take two; there, whoever has more must ask for more.
@@ -200,10 +218,6 @@ async function command(options: Options, log: Logger): Promise<boolean> {
 function maxConnections(options: Options): number {
   if ("Deno" in globalThis && !options.isSet("max-connections")) return 480;
   return options.integer("max-connections");
-}
-
-function upstreamNames(route: RouteTable["routes"][number]): string[] {
-  return [...route.upstreams, ...route.errors.map((error) => error.upstream)].map((to) => to.name);
 }
 
 await startProgram({

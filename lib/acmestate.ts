@@ -7,6 +7,8 @@
 import { createPrivateKey } from "node:crypto";
 import { JsonMap, type Shape } from "./jsonfile.ts";
 
+export { namesKey } from "./addr.ts";
+
 /** Why there is no certificate, for a person; and when the next attempt may be made. */
 export interface Failure {
   /** Attempts in a row that the CA counted. */
@@ -88,11 +90,6 @@ export class AcmeState {
   update(key: string, change: Entry): Promise<void> {
     return this.#entries.set(key, change);
   }
-}
-
-/** The same for the same subject, which is first, and the same other names in any order. */
-export function namesKey([subject = "", ...others]: readonly string[]): string {
-  return [subject, ...others.toSorted()].join(" ");
 }
 
 function isEntry(value: unknown): boolean {

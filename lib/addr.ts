@@ -67,6 +67,11 @@ export function foldWildcards(names: readonly string[], wildcards: readonly stri
   return [...new Set(folded)];
 }
 
+/** The same for the same subject, which is first, and the same other names in any order. */
+export function namesKey([subject = "", ...others]: readonly string[]): string {
+  return [subject, ...others.toSorted()].join(" ");
+}
+
 /**
  * `host`, `host:port`, `[v6]` or `[v6]:port`, port 1 to 65535; otherwise undefined. What is in
  * brackets is an IPv6 address (with a zone, perhaps); any other host is the caller's to judge. An

@@ -3,18 +3,16 @@
  * the providers in their order; a self-signed one is made when one is asked for, so that ten
  * thousand names cost nothing before somebody connects to them.
  *
- * Needs `store.ts`, `x509.ts`, and the runtime's TLS.
+ * Needs `store.ts`, `contexts.ts`, `x509.ts`.
  */
-import { Buffer } from "node:buffer";
-import { constants, generateKeyPairSync, randomBytes } from "node:crypto";
-import type { Socket } from "node:net";
-import tls from "node:tls";
-import { namesKey } from "./acmestate.ts";
-import { foldWildcards } from "./addr.ts";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
+import { namesKey } from "./addr.ts";
+import { certificateKey, type Identity, keyOf, namesOf } from "./contexts.ts";
+import { type ServedCertificate, toServed } from "./contexts.ts";
 import type { Logger } from "./log.ts";
-import { certificateNames as routeNames, type Route } from "./routes.ts";
+import type { Route } from "./routes.ts";
 import { type CertificateRecord, type CertificateStore, newRecord } from "./store.ts";
-import { certificateNames, privateKeyPem, selfSigned } from "./x509.ts";
+import { privateKeyPem, selfSigned } from "./x509.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
 const SELF_SIGNED_LIFETIME = 30 * DAY;
@@ -23,35 +21,12 @@ const SELF_SIGNED_RENEWAL = 7 * DAY;
 /** How long a context lives: its session ticket keys go with it. */
 const CONTEXT_LIFETIME = DAY / 2;
 
-/** Mozilla's intermediate TLS 1.2 suites that have forward secrecy without DH parameters. */
-const CIPHERS = [
-  "TLS_AES_128_GCM_SHA256",
-  "TLS_AES_256_GCM_SHA384",
-  "TLS_CHACHA20_POLY1305_SHA256",
-  "ECDHE-ECDSA-AES128-GCM-SHA256",
-  "ECDHE-RSA-AES128-GCM-SHA256",
-  "ECDHE-ECDSA-AES256-GCM-SHA384",
-  "ECDHE-RSA-AES256-GCM-SHA384",
-  "ECDHE-ECDSA-CHACHA20-POLY1305",
-  "ECDHE-RSA-CHACHA20-POLY1305",
-].join(":");
-
-export interface ServedCertificate {
-  readonly context: tls.SecureContext;
-  /** DNS names and addresses that the certificate covers. */
-  readonly names: readonly string[];
-  /** The protocols that it is for; default those of HTTP. */
-  readonly alpn?: readonly string[];
-  /** An OCSP response to staple (RFC 6066 section 8). */
-  readonly staple?: Buffer | undefined;
-  /** Answers the hello instead of the runtime's TLS; or returns why it refused. */
-  readonly answer?: ((hello: Buffer, socket: Socket) => string | undefined) | undefined;
-}
-
-interface Entry extends ServedCertificate {
-  /** Milliseconds since the epoch, after which another is looked for. */
-  readonly goodUntil: number;
-  readonly certificate: string;
+interface Entry {
+  readonly identity: Identity;
+  /** Made when this process serves it. */
+  served?: ServedCertificate;
+  /** Made when workers do. */
+  ticketKeys?: string;
 }
 
 export class Certificates {
@@ -60,6 +35,8 @@ export class Certificates {
   readonly #wildcards: readonly string[];
   readonly #log: Logger;
   #entries = new Map<string, Entry>();
+  /** By the keys of their certificates; of several, any. */
+  #routes = new Map<string, Route>();
   /** Names whose absence the log has been told of. */
   #missing = new Set<string>();
 
@@ -84,42 +61,80 @@ export class Certificates {
   /** The sets of names, subject first, that these routes want from a provider; each set once. */
   wanted(routes: readonly Route[], provider: string): (readonly string[])[] {
     const from = routes.filter((route) => this.#providersOf(route).includes(provider));
-    const sets = from.map((route) => this.#names(route));
+    const sets = from.map((route) => namesOf(route, this.#wildcards));
     return [...new Map(sets.map((names) => [namesKey(names), names])).values()];
   }
 
-  /** The next connection to these names gets what is in the store by then. */
-  renewed(names: readonly string[]): void {
-    for (const provider of ["", "lego"]) this.#entries.delete(`${provider};${namesKey(names)}`);
+  /**
+   * The next connection to these names gets what is in the store by then. Returns the keys of what
+   * workers have to forget.
+   */
+  renewed(names: readonly string[]): readonly string[] {
+    const keys = ["", "lego"].map((provider) => keyOf(provider, names));
+    for (const key of keys) this.#entries.delete(key);
+    return keys;
   }
 
-  /** Forgets contexts of routes that are gone, and those that the store has newer ones for. */
-  retain(routes: readonly Route[]): void {
+  /**
+   * Forgets certificates of routes that are gone, and those that the store has newer ones for;
+   * returns their keys, as renewed() does.
+   */
+  retain(routes: readonly Route[]): readonly string[] {
+    const before = this.#entries;
     const kept = new Map<string, Entry>();
+    this.#routes = new Map();
     for (const route of routes) {
-      const entry = this.#entries.get(this.#key(route));
+      const key = certificateKey(route, this.#wildcards);
+      this.#routes.set(key, route);
+      const entry = before.get(key);
       if (entry === undefined) continue;
-      const [subject = "", ...alternates] = this.#names(route);
+      const [subject = "", ...alternates] = namesOf(route, this.#wildcards);
       const stored = this.#providersOf(route)
         .map((provider) => this.#store.find(provider, subject, alternates))
         .find((record) => record !== undefined);
-      if (stored === undefined || stored.certificate === entry.certificate) {
-        kept.set(this.#key(route), entry);
+      if (stored === undefined || stored.certificate === entry.identity.certificate) {
+        kept.set(key, entry);
       }
     }
     this.#entries = kept;
     this.#missing = new Set();
+    return [...before.keys()].filter((key) => !kept.has(key));
   }
 
   /** The route's certificate, undefined while there is none. */
   find(route: Route): ServedCertificate | undefined {
-    const key = this.#key(route);
+    const key = certificateKey(route, this.#wildcards);
+    const entry = this.#entry(route, key);
+    if (entry === undefined) return undefined;
+    try {
+      return entry.served ??= toServed(entry.identity);
+    } catch (error) {
+      return void this.unusable(key, error as Error, route);
+    }
+  }
+
+  /** It can't be served, as whoever tried to has found; it is looked for anew. */
+  unusable(key: string, error: Error, route: Route | undefined = this.#routes.get(key)): void {
+    this.#entries.delete(key);
+    if (route !== undefined) this.#saysMissing(route, key, error);
+  }
+
+  /** For a worker: the certificate of that key, undefined while there is none. */
+  identity(key: string): Identity | undefined {
+    const route = this.#routes.get(key);
+    const entry = route && this.#entry(route, key);
+    if (entry === undefined) return undefined;
+    const ticketKeys = entry.ticketKeys ??= randomBytes(48).toString("base64");
+    return { ...entry.identity, ticketKeys };
+  }
+
+  #entry(route: Route, key: string): Entry | undefined {
     const entry = this.#entries.get(key);
-    if (entry !== undefined && entry.goodUntil > Date.now()) return entry;
+    if (entry !== undefined && entry.identity.goodUntil > Date.now()) return entry;
     try {
       const record = this.#record(route);
       if (record === undefined) return this.#saysMissing(route, key);
-      const made = makeEntry(record);
+      const made = { identity: toIdentity(record) };
       this.#entries.set(key, made);
       return made;
     } catch (error) {
@@ -128,7 +143,7 @@ export class Certificates {
   }
 
   #record(route: Route): CertificateRecord | undefined {
-    const [subject = "", ...alternates] = this.#names(route);
+    const [subject = "", ...alternates] = namesOf(route, this.#wildcards);
     const now = Date.now();
     for (const provider of this.#providersOf(route)) {
       const stored = this.#store.find(provider, subject, alternates);
@@ -143,15 +158,6 @@ export class Certificates {
 
   #providersOf(route: Route): readonly string[] {
     return route.provider === undefined ? this.#providers : [route.provider];
-  }
-
-  #names(route: Route): string[] {
-    return foldWildcards(routeNames(route), this.#wildcards);
-  }
-
-  /** What decides which certificate a route has. */
-  #key(route: Route): string {
-    return `${route.provider ?? ""};${namesKey(this.#names(route))}`;
   }
 
   #signItself(subject: string, alternates: string[], now: number): CertificateRecord {
@@ -188,29 +194,11 @@ export class Certificates {
   }
 }
 
-function makeEntry(record: CertificateRecord): Entry {
-  const context = secureContext(record.privateKey, record.certificate);
+function toIdentity(record: CertificateRecord): Identity {
+  const { certificate, privateKey, ocspResponse } = record;
   const [now, stapleEnd] = [Date.now(), Date.parse(record.nextOcspUpdate)];
-  const staple = record.ocspResponse !== null && stapleEnd > now
-    ? Buffer.from(record.ocspResponse, "base64")
-    : undefined;
+  const staple = stapleEnd > now ? ocspResponse ?? undefined : undefined;
   const end = Math.min(now + CONTEXT_LIFETIME, Date.parse(record.notAfter));
   const goodUntil = staple === undefined ? end : Math.min(end, stapleEnd);
-  const { certificate } = record;
-  return { context, names: certificateNames(certificate), goodUntil, staple, certificate };
-}
-
-/**
- * TLS 1.2 and 1.3 with Mozilla's intermediate settings; the client's order of suites counts.
- * X25519MLKEM768 comes with OpenSSL 3.5 (Node 22.20): before it, a list that names it is refused.
- */
-function secureContext(key: string, cert: string): tls.SecureContext {
-  const secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
-  const base = { key, cert, minVersion: "TLSv1.2", ciphers: CIPHERS, secureOptions } as const;
-  const classical = "X25519:prime256v1:secp384r1";
-  try {
-    return tls.createSecureContext({ ...base, ecdhCurve: `X25519MLKEM768:${classical}` });
-  } catch {
-    return tls.createSecureContext({ ...base, ecdhCurve: classical });
-  }
+  return { certificate, privateKey, staple, goodUntil };
 }

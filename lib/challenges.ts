@@ -5,15 +5,15 @@
  * Needs `acme.ts`, `x509.ts`, and the runtime's TLS; where that can't serve it, `acmetls.ts`.
  */
 import { Buffer } from "node:buffer";
-import { generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
+import { createPrivateKey, generateKeyPairSync, type KeyObject, randomBytes } from "node:crypto";
 import tls from "node:tls";
 import type { AcmeClient, Challenge, Identifier } from "./acme.ts";
 import type { Explanation } from "./causes.ts";
-import type { ServedCertificate } from "./certs.ts";
 import { fatalAlert } from "./clienthello.ts";
+import type { ServedCertificate } from "./contexts.ts";
 import type { Handle } from "./exchange.ts";
 import { canServeAcmeTls } from "./runtime.ts";
-import { fromPem, reverseName, selfSigned } from "./x509.ts";
+import { fromPem, privateKeyPem, reverseName, selfSigned } from "./x509.ts";
 
 /** The ALPN protocol of TLS-ALPN-01 (RFC 8737 section 6.2). */
 export const ACME_TLS_ALPN = "acme-tls/1";
@@ -42,10 +42,41 @@ export interface Solver {
   >;
 }
 
+/** What a CA is answered at one token, or one server name, from now on; undefined: nothing. */
+export type ChallengeAnswer =
+  | { readonly token: string; readonly keyAuthorization?: string | undefined }
+  | { readonly serverName: string; readonly certificate?: KeyAndCertificate | undefined };
+/** PEM. */
+type KeyAndCertificate = { readonly key: string; readonly cert: string };
+
 /** What the front end answers while orders are open. */
 export class ChallengeAnswers {
   readonly #keyAuthorizations = new Map<string, string>();
   readonly #certificates = new Map<string, ServedCertificate>();
+  readonly #tell: (answer: ChallengeAnswer) => Promise<void>;
+
+  /** `tell` resolves when all that serve have the answer; default: this serves. */
+  constructor(tell?: (answer: ChallengeAnswer) => Promise<void>) {
+    this.#tell = tell ?? ((answer) => this.apply(answer));
+  }
+
+  /** Rejects for a certificate that can't be used. */
+  async apply(answer: ChallengeAnswer): Promise<void> {
+    if ("token" in answer) {
+      const { token, keyAuthorization } = answer;
+      if (keyAuthorization === undefined) this.#keyAuthorizations.delete(token);
+      else this.#keyAuthorizations.set(token, keyAuthorization);
+      return;
+    }
+    const { serverName, certificate } = answer;
+    if (certificate === undefined) return void this.#certificates.delete(serverName);
+    const { cert, key } = certificate;
+    this.#certificates.set(serverName, {
+      context: tls.createSecureContext({ ...certificate, minVersion: "TLSv1.2" }),
+      ...{ names: [], alpn: [ACME_TLS_ALPN] },
+      answer: canServeAcmeTls() ? undefined : await answerByHand(cert, createPrivateKey(key)),
+    });
+  }
 
   /** The body for a request target; undefined for any that isn't asked for by an open order. */
   http(target: string): string | undefined {
@@ -72,10 +103,9 @@ export class ChallengeAnswers {
   }
 
   readonly httpSolver: Solver = {
-    prepare: async ({ challenge, keyAuthorization }) => {
-      this.#keyAuthorizations.set(challenge.token ?? "", keyAuthorization);
-    },
-    cleanUp: async ({ challenge }) => void this.#keyAuthorizations.delete(challenge.token ?? ""),
+    prepare: ({ challenge: { token = "" }, keyAuthorization }) =>
+      this.#tell({ token, keyAuthorization }),
+    cleanUp: ({ challenge: { token = "" } }) => this.#tell({ token }),
   };
 
   readonly tlsSolver: Solver = {
@@ -90,14 +120,10 @@ export class ChallengeAnswers {
         notBefore: new Date(Date.now() - HOUR),
         notAfter: new Date(Date.now() + 24 * HOUR),
       });
-      const key = privateKey.export({ format: "pem", type: "sec1" });
-      const context = tls.createSecureContext({ key, cert, minVersion: "TLSv1.2" });
-      this.#certificates.set(serverNameOf(identifier), {
-        ...{ context, names: [], alpn: [ACME_TLS_ALPN] },
-        answer: canServeAcmeTls() ? undefined : await answerByHand(cert, privateKey),
-      });
+      const certificate = { key: privateKeyPem(privateKey), cert };
+      await this.#tell({ serverName: serverNameOf(identifier), certificate });
     },
-    cleanUp: async ({ identifier }) => void this.#certificates.delete(serverNameOf(identifier)),
+    cleanUp: ({ identifier }) => this.#tell({ serverName: serverNameOf(identifier) }),
   };
 }
 

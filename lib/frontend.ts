@@ -16,7 +16,6 @@ import {
   parseHost,
 } from "./addr.ts";
 import { BufferPool } from "./bufferpool.ts";
-import type { ServedCertificate } from "./certs.ts";
 import type { ChallengeAnswers } from "./challenges.ts";
 import {
   type ClientHello,
@@ -26,6 +25,7 @@ import {
   UNRECOGNIZED_NAME,
 } from "./clienthello.ts";
 import type { Expiring } from "./clock.ts";
+import type { ServedCertificate } from "./contexts.ts";
 import { answer, redirect } from "./answer.ts";
 import type { Client, Connection, Handle } from "./exchange.ts";
 import { Http1Error } from "./http1.ts";
@@ -46,10 +46,17 @@ export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" 
   readonly timeouts: ServerTimeouts & { readonly handshake: number };
   readonly trusted: AddressSet;
   /** The certificate for a name, or for a client that gave none. */
-  readonly certificateFor: (serverName: string | undefined) => ServedCertificate | undefined;
+  readonly certificateFor: (serverName: string | undefined) =>
+    | (ServedCertificate | undefined)
+    | Promise<ServedCertificate | undefined>;
   /** What a CA asks for comes before every other rule. */
   readonly challenges: ChallengeAnswers;
+  /** Told of each port that is open; default the log is. */
+  readonly onListening?: (at: Listening) => void;
 }
+
+/** A port that is open; `service` is `https` or `http`. */
+export type Listening = Readonly<{ service: string; address: string; port: number }>;
 
 /** In the order of the server's preference (RFC 7301). */
 const ALPN_PROTOCOLS = ["h2", "http/1.1", "http/1.0"];
@@ -128,6 +135,7 @@ export class Frontend {
 
   #open(service: string, port: number, accept: (socket: net.Socket) => void): Promise<void> {
     const { log, maxConnections } = this.#options;
+    const { onListening = (at) => log.info("listening", at) } = this.#options;
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       // Deno 2.9 ignores createServer()'s own option for this.
       if (this.#connections.size < maxConnections) return accept(socket.setKeepAlive(true, PROBE));
@@ -143,7 +151,7 @@ export class Frontend {
         server.removeAllListeners("error");
         server.on("error", (error) => this.#sayRarely("accepting failed", { service, error }));
         const { address, port } = server.address() as net.AddressInfo;
-        log.info("listening", { service, address: joinHostPort(address, port), port });
+        onListening({ service, address: joinHostPort(address, port), port });
         done();
       });
     });
@@ -249,9 +257,17 @@ class Handshake implements Connection, Expiring {
   }
 
   #onHello(hello: ClientHello, bytes: Buffer): void {
-    const { serverName, alpn } = hello;
     const { challenges, certificateFor } = this.#options;
-    const certificate = challenges.tls(serverName, alpn) ?? certificateFor(serverName);
+    const found = challenges.tls(hello.serverName, hello.alpn) ?? certificateFor(hello.serverName);
+    if (!(found instanceof Promise)) return this.#answer(found, hello, bytes);
+    this.#socket.off("data", this.#onData).pause();
+    found.catch((error: Error) => void this.#say(error.message)).then((certificate) => {
+      if (!this.#socket.destroyed) this.#answer(certificate, hello, bytes);
+    });
+  }
+
+  #answer(certificate: ServedCertificate | undefined, hello: ClientHello, bytes: Buffer): void {
+    const { serverName, alpn } = hello;
     if (certificate === undefined) {
       return this.#refuse("name not served", fatalAlert(UNRECOGNIZED_NAME), serverName ?? "none");
     }

@@ -41,23 +41,32 @@ export async function startProgram<S>(program: Program<S>): Promise<void> {
   }
   const output = process[program.log];
   const log = createLogger({
-    level: options.choice("log.level") as Level,
-    format: options.choice("log.format") as "text" | "json",
+    ...logSettings(options),
     write: (line) => void output.write(line),
     terminal: output.isTTY === true,
   });
   // Nobody reads it any more: no reason to end.
   for (const each of [process.stdout, process.stderr]) each.on("error", () => {});
-  // A fault in one place must not end the others; it is a bug all the same.
-  const onBug = (error: unknown) =>
-    log.error("internal error: please report it", { error: stack(error) });
-  process.on("uncaughtException", onBug);
-  process.on("unhandledRejection", onBug);
+  logBugs(log);
   const well = await program.run(options, settings, log).catch((error: Error) => {
     log.error("can't start", { error });
     return false;
   });
   process.exit(well ? 0 : 1);
+}
+
+/** What the options say of the log. */
+export function logSettings(options: Options): { level: Level; format: "text" | "json" } {
+  const format = options.choice("log.format") as "text" | "json";
+  return { level: options.choice("log.level") as Level, format };
+}
+
+/** A fault in one place must not end the others; it is a bug all the same. */
+export function logBugs(log: Logger): void {
+  const onBug = (error: unknown) =>
+    log.error("internal error: please report it", { error: stack(error) });
+  process.on("uncaughtException", onBug);
+  process.on("unhandledRejection", onBug);
 }
 
 /** The first signal to stop; a second one doesn't wait. */

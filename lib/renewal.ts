@@ -45,8 +45,8 @@ export interface RenewalOptions extends Shared {
   readonly staple: (
     record: CertificateRecord,
   ) => Promise<{ readonly record?: CertificateRecord; readonly next: number }>;
-  /** Called when another certificate, or another staple, is stored for the names. */
-  readonly onChange: (names: readonly string[]) => void;
+  /** Called when another certificate, or another staple, is stored; resolves when it is served. */
+  readonly onChange: (names: readonly string[]) => Promise<void> | void;
 }
 
 /** A set of names that a certificate is wanted for. */
@@ -229,7 +229,7 @@ export class Renewal {
     item.stapleAt = stapled.next;
     if (stapled.record === undefined) return;
     await store.update(stapled.record);
-    onChange(item.names);
+    await onChange(item.names);
   }
 
   /** Another process may have obtained it. A large file isn't read for each of many sets. */
@@ -279,8 +279,8 @@ export class Renewal {
     await this.#spaced();
     try {
       const record = await issuer.obtain(item.names, this.#stopped.signal, old);
+      await onChange(item.names);
       log.info("certificate obtained", { names: item.names, until: record.notAfter });
-      onChange(item.names);
       // What is due again with nine tenths of its life left is ordered at a slower and slower pace,
       // as is what can't be read, or wasn't kept, once it is there.
       const isUseless = this.#record(item) === undefined;

@@ -122,6 +122,12 @@ export class RouteTable {
   }
 }
 
+/** The table that these routes were taken from. */
+export function tableOf(routes: readonly Route[]): RouteTable {
+  const names = routes.flatMap((route) => route.domains.map((name) => [name, route] as const));
+  return new RouteTable(routes, new Map(names));
+}
+
 /** A Route that is still being read. */
 type Draft = {
   -readonly [Key in keyof Route]: Route[Key] extends readonly (infer Item)[] ? Item[] : Route[Key];

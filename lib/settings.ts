@@ -16,6 +16,7 @@ Front end
   https-port              integer 0..65535  8443           For HTTPS; 0 lets the system choose.
   http-port               integer 0..65535  8080           For redirects and HTTP-01; 0 as above.
   http-redirect-port      integer 1..65535  443            Where clients find HTTPS, for redirects.
+  workers                 string number|auto  1            Processes that serve; auto: one a core.
   trusted-downstreams     string networks   -              CIDRs whose X-Forwarded fields are kept.
 Certificates
   certificate-store-type  choice json       json           How certificates are kept.
@@ -56,7 +57,7 @@ Timeouts
 Limits
   max-head-size           size 1KiB..1MiB   64KiB          Of a request's head.
   max-head-fields         integer 1..10000  256            In a request's head.
-  max-connections         integer 1..       10000          Of clients; Deno: 480; more are closed.
+  max-connections         integer 1..       10000          Of clients, each worker; Deno: 480.
 Commands
   obtain                  list names        -              Obtain one certificate now, and exit.
   account                 string action     -              rollover or deactivate, and exit.

@@ -1,0 +1,140 @@
+/**
+ * A process that serves: it has the connections, the routes, and the certificates that somebody
+ * asked for. All that is to be decided, the main process decides (`workers.ts`), which starts this
+ * program, and tells it what to do by IPC; it ends when that one does.
+ *
+ * Needs `serving.ts`, `contexts.ts`, `log.ts`, `program.ts`.
+ */
+import process from "node:process";
+import { setInterval } from "node:timers";
+import { certificateKey, type Identity, type ServedCertificate, toServed } from "./contexts.ts";
+import type { Listening } from "./frontend.ts";
+import { createLogger, errorText, type Level, type Logger } from "./log.ts";
+import { logBugs } from "./program.ts";
+import { type Route, tableOf } from "./routes.ts";
+import { LocalServer } from "./serving.ts";
+import type { FromWorker, Start, Task, ToWorker, WorkerSettings } from "./workers.ts";
+
+const ALIVE_INTERVAL = 1_000;
+/** Lines on their way to the main process; more are dropped while it doesn't take them. */
+const MAX_LINES = 1_000;
+
+function send(message: FromWorker, done: () => void = () => {}): void {
+  if (process.connected) process.send?.(message, undefined, undefined, done);
+}
+
+/** The log, each line of which tells whose it is. */
+function createWorkerLog(settings: WorkerSettings["log"], worker: number): Logger {
+  let underWay = 0;
+  let dropped = 0;
+  const log = createLogger({
+    ...settings,
+    write: (line) => {
+      if (underWay >= MAX_LINES) return void dropped++;
+      underWay++;
+      send({ line }, () => {
+        if (--underWay > 0 || dropped === 0) return;
+        const count = dropped;
+        dropped = 0;
+        log.warn("log lines dropped", { count, worker });
+      });
+    },
+  });
+  const at = (level: Level): Logger[Level] => (message, fields) =>
+    log[level](message, { ...fields, worker });
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Certificates by key: the main process is asked for each when it is needed first. */
+class AskedCertificates {
+  readonly #wildcards: readonly string[];
+  readonly #served = new Map<string, { goodUntil: number; certificate: ServedCertificate }>();
+  readonly #asked = new Map<string, PromiseWithResolver>();
+
+  constructor(wildcards: readonly string[]) {
+    this.#wildcards = wildcards;
+  }
+
+  find(route: Route): ServedCertificate | Promise<ServedCertificate | undefined> {
+    const key = certificateKey(route, this.#wildcards);
+    const served = this.#served.get(key);
+    if (served !== undefined && served.goodUntil > Date.now()) return served.certificate;
+    let asked = this.#asked.get(key);
+    if (asked === undefined) {
+      let resolve: PromiseWithResolver["resolve"] = () => {};
+      asked = { promise: new Promise((done) => resolve = done), resolve };
+      this.#asked.set(key, asked);
+      send({ ask: key });
+    }
+    return asked.promise;
+  }
+
+  /** What the main process answers. */
+  take(key: string, identity: Identity | undefined): void {
+    const asked = this.#asked.get(key);
+    this.#asked.delete(key);
+    try {
+      const certificate = identity && toServed(identity);
+      if (certificate) this.#served.set(key, { goodUntil: identity.goodUntil, certificate });
+      asked?.resolve(certificate);
+    } catch (error) {
+      send({ unusable: key, problem: errorText(error) });
+      asked?.resolve(undefined);
+    }
+  }
+
+  forget(keys: readonly string[]): void {
+    for (const key of keys) this.#served.delete(key);
+  }
+}
+
+interface PromiseWithResolver {
+  readonly promise: Promise<ServedCertificate | undefined>;
+  readonly resolve: (certificate: ServedCertificate | undefined) => void;
+}
+
+async function perform(server: LocalServer, task: Task): Promise<void> {
+  if ("routes" in task) await server.apply(tableOf(task.routes), task.stale);
+  else if ("forget" in task) await server.forget(task.forget);
+  else if ("challenge" in task) await server.challenges.apply(task.challenge);
+  else await server.drain();
+}
+
+async function start({ start: settings, worker, routes, challenges }: Start): Promise<void> {
+  const log = createWorkerLog(settings.log, worker);
+  logBugs(log);
+  const certificates = new AskedCertificates(settings.wildcards);
+  const listening: Listening[] = [];
+  const server = new LocalServer(settings, {
+    log,
+    certificateOf: (route) => certificates.find(route),
+    forget: (keys) => certificates.forget(keys),
+    onListening: (at) => void listening.push(at),
+  });
+  // What holds at the start comes before what changes it.
+  const loaded = Promise.all([
+    server.apply(tableOf(routes), []),
+    ...challenges.map((challenge) => server.challenges.apply(challenge)),
+  ]);
+  process.on("message", (message: ToWorker) => {
+    if ("key" in message) return certificates.take(message.key, message.identity);
+    if (!("task" in message)) return;
+    const { id, task } = message;
+    loaded.then(() => perform(server, task)).then(() => send({ id }), (error: Error) => {
+      send({ id, failed: errorText(error) });
+    });
+  });
+  await loaded;
+  await server.listen();
+  send({ listening });
+}
+
+// The main process decides, also when a signal goes to all processes of a group.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+process.once("disconnect", () => process.exit(0));
+process.once("message", (message: ToWorker) => {
+  if (!("start" in message)) return;
+  start(message).catch((error: Error) => send({ failed: errorText(error) }));
+});
+setInterval(() => send({ alive: true }), ALIVE_INTERVAL);
+send({ hello: true });

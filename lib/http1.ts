@@ -308,7 +308,9 @@ function characters(pattern: RegExp): Uint8Array {
   return Uint8Array.from({ length: 256 }, (_, i) => pattern.test(String.fromCharCode(i)) ? 1 : 0);
 }
 
-/** Values by the lower-case names of fields, found in any case. Most names' lengths rule them out. */
+/**
+ * Values by the lower-case names of fields, found in any case. Most names' lengths rule them out.
+ */
 export class FieldTable<T> {
   readonly #byLength: (readonly [string, T])[][] = Array.from({ length: 64 }, () => []);
 

@@ -30,7 +30,8 @@ export function connectReading(
 /**
  * Has an open socket give what it reads to `read`, from now on, in `buffer`: all sockets may share
  * one, as above. Node (20 to 26) takes such a buffer only from whoever connects, and a TLS socket
- * around another one none at all, but keeps it where this finds it. Elsewhere each read has its own.
+ * around another one none at all, but keeps it where this finds it. Elsewhere each read has its
+ * own.
  */
 export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffer) => void): void {
   const slots = Object.getOwnPropertySymbols(socket);
@@ -51,9 +52,9 @@ export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffe
 type UserBuffered = { useUserBuffer?(buffer: Buffer): void };
 
 /**
- * A TLS server's socket around one of which `first` has been read. Node (20 to 26) keeps 16 KiB more
- * for a connection that has ever given it more than 1 KiB at once, as a ClientHello may be: there it
- * is given in pieces.
+ * A TLS server's socket around one of which `first` has been read. Node (20 to 26) keeps 16 KiB
+ * more for a connection that has ever given it more than 1 KiB at once, as a ClientHello may be:
+ * there it is given in pieces.
  */
 export function tlsAround(
   socket: net.Socket,

@@ -30,14 +30,14 @@ export const HTTP2: readonly string[] = [
 /** Every file, in the order in which it reads best. */
 export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = (
   [
-    ["Centauri", "centauri program settings acmesettings"],
+    ["Centauri", "centauri program settings acmesettings serving workers worker"],
     [
       "A request, from the socket to the upstream",
       `frontend clienthello http1 http1reader http1server exchange proxy rewrite answer upstream
        http1client errorpage runtime`,
     ],
     ["HTTP/2", "http2server http2stream http2output http2 http2head http2limits hpack huffman"],
-    ["Routes and certificates", "routes routesource watchfile certs store x509 der"],
+    ["Routes and certificates", "routes routesource watchfile certs contexts store x509 der"],
     [
       "How certificates are obtained: loaded when they are to be",
       `autocert renewal issuer order preflight causes authority challenges acmetls acme acmeobjects

@@ -351,6 +351,17 @@ test("a tunnel ends with either side, and isn't one before it is accepted", asyn
   refused.write("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
   await client.line("HEADERS 7 403");
   await client.line("RST_STREAM 7 NO_ERROR");
+  client.write(open(9, CHAT)); // on the connection that is free again
+  await refused.read("\r\n\r\n");
+  refused.write(ok("a page"));
+  await client.line("HEADERS 9 502");
+  const ended = await begin(11);
+  await upgrade(ended);
+  ended.socket.end();
+  await client.line("DATA 11 END");
+  ended.socket.resetAndDestroy();
+  client.write(data(11, "nobody is there any more"));
+  await client.line("RST_STREAM 11 NO_ERROR");
 });
 
 test("Rapid Reset ends a connection, and nobody else's", async (t) => {

@@ -53,9 +53,7 @@ export async function createAutocert(
     store: CertificateStore;
     /** Needed for http-01 and tls-alpn-01. */
     challenges?: ChallengeAnswers;
-    /**
-     * Called when another certificate, or another staple, is stored; resolves when it is served.
-     */
+    /** Called when another certificate or staple is stored; resolves when it is served. */
     onChange: (names: readonly string[]) => Promise<void> | void;
     log: Logger;
     progress: Progress;

@@ -31,9 +31,7 @@ const LOOK_INTERVAL = 2_000;
 const LOOKS = 5;
 /** The same for one that is starting. */
 const START_LOOKS = 30;
-/**
- * One that lived shorter than this has crashed; each time in a row the next waits twice as long.
- */
+/** One that lived shorter than this has crashed; after each in a row the wait is twice as long. */
 const WELL_AFTER = 10_000;
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 30_000;

@@ -24,6 +24,8 @@ import { watchContainers } from "./lib/watch.ts";
 
 /** How long a command waits for the engine, in milliseconds. */
 const ENGINE_TIMEOUT = 30_000;
+/** At the end, for challenges of orders under way and whoever is being told, in milliseconds. */
+const CLEAN_UP_TIMEOUT = 6_000;
 
 function viewOf(
   containers: readonly Container[],
@@ -124,7 +126,8 @@ async function serve(options: Options, settings: DotegeSettings, log: Logger): P
   await watch.close();
   outputs.close();
   await debounce.close();
-  await Promise.all([notifier.close(), push?.close(), certificates?.close()]);
+  const ended = Promise.all([notifier.close(), push?.close(), certificates?.close()]);
+  await Promise.race([ended, new Promise((done) => setTimeout(done, CLEAN_UP_TIMEOUT))]);
   docker.close();
   log.info("stopped");
   return true;

@@ -28,6 +28,8 @@ import { cpuSeconds, peakMiB } from "./proc.ts";
 import { identify } from "./proxies.ts";
 
 const HEAD = ["runtime", "containers", "first file ms", "new file ms", "idle CPU %", "peak MiB"];
+/** After the last event, for what a runtime collects and compiles of what it did before. */
+const SETTLE_MS = 30_000;
 const USAGE = `Usage: dotege.ts [options]
   --runtime PATH    a Node or Deno that runs Dotege; may be repeated (this one)
   --containers N    that are there at the start (1000)
@@ -95,6 +97,7 @@ async function measure(
       next.push(await done - from);
     }
     if (run === options.runs - 1) {
+      await setTimeout(SETTLE_MS);
       const before = cpuSeconds(dotege.pid);
       await setTimeout(options.idle * 1000);
       idle = (cpuSeconds(dotege.pid) - before) / options.idle;

@@ -19,7 +19,7 @@ import { huffmanDecode, huffmanEncode, huffmanLength, huffmanRoom } from "./huff
 export const DEFAULT_TABLE_SIZE = 4096;
 
 /** Bytes that an entry counts beside its name and value (4.1), as a field does in a list's size. */
-export const FIELD_OVERHEAD = 32;
+const FIELD_OVERHEAD = 32;
 
 /** At most 7 bits each; what is longer has no honest use, whatever its value (5.1). */
 const INTEGER_OCTETS = 4;

@@ -341,10 +341,3 @@ const FRAMING = new FieldTable([
   ["connection", CONNECTION],
   ["upgrade", UPGRADE],
 ]);
-
-/** A table of which lengths the names have. */
-export function lengths(names: readonly string[]): Uint8Array {
-  const table = new Uint8Array(64);
-  for (const name of names) table[name.length] = 1;
-  return table;
-}

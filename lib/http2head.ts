@@ -9,10 +9,10 @@ import { parseHost } from "./addr.ts";
 import {
   CHUNKED,
   type FieldLines,
+  FieldTable,
   isFieldValue,
   isTarget,
   isToken,
-  lengths,
   type RequestHead,
 } from "./http1.ts";
 import { Http2Error, PROTOCOL_ERROR } from "./http2.ts";
@@ -35,10 +35,10 @@ export interface Http2Request {
 }
 
 /** Fields of one connection (8.2.2), of which TE may say `trailers`. */
-const CONNECTION_FIELDS = new Set([
-  ...["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"],
-]);
-const CONNECTION_LENGTHS = lengths([...CONNECTION_FIELDS]);
+const CONNECTION_FIELDS = new FieldTable(
+  ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]
+    .map((name) => [name, true] as const),
+);
 
 /** Methods with which servers expect a length, even of nothing (RFC 9110 section 8.6). */
 const WITH_CONTENT = new Set(["POST", "PUT", "PATCH"]);
@@ -143,7 +143,7 @@ function once(before: string | undefined, name: string, value: string, stream: n
 function checkField(name: string, value: string, stream: number): void {
   if (!isToken(name) || hasUpperCase(name)) throw malformed(stream, "a field's name isn't valid");
   if (!isFieldValue(value)) throw malformed(stream, "a field's value isn't valid");
-  const forbidden = CONNECTION_LENGTHS[name.length] === 1 && CONNECTION_FIELDS.has(name);
+  const forbidden = CONNECTION_FIELDS.get(name) === true;
   if (forbidden || (name === "te" && value.toLowerCase() !== "trailers")) {
     throw malformed(stream, `${name}, which is about another connection`);
   }
@@ -214,10 +214,8 @@ export function checkTrailers(list: FieldLines, stream: number): void {
 /** Without what an answer can't have in HTTP/2 (8.2.2); any spelling of names. */
 export function answerFields(fields: string[]): string[] {
   for (let i = 0; i < fields.length; i += 2) {
-    if (CONNECTION_LENGTHS[fields[i].length] !== 1) continue;
-    if (CONNECTION_FIELDS.has(fields[i].toLowerCase())) {
-      return fields.filter((_, at) => !CONNECTION_FIELDS.has(fields[at & ~1].toLowerCase()));
-    }
+    if (CONNECTION_FIELDS.get(fields[i]) === undefined) continue;
+    return fields.filter((_, at) => CONNECTION_FIELDS.get(fields[at & ~1]) === undefined);
   }
   return fields;
 }

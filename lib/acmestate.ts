@@ -7,8 +7,6 @@
 import { createPrivateKey } from "node:crypto";
 import { JsonMap, type Shape } from "./jsonfile.ts";
 
-export { namesKey } from "./addr.ts";
-
 /** Why there is no certificate, for a person; and when the next attempt may be made. */
 export interface Failure {
   /** Attempts in a row that the CA counted. */

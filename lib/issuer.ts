@@ -6,7 +6,8 @@
  * `store.ts`.
  */
 import { AcmeError, type Problem } from "./acme.ts";
-import { type AcmeState, namesKey } from "./acmestate.ts";
+import type { AcmeState } from "./acmestate.ts";
+import { namesKey } from "./addr.ts";
 import type { Authority } from "./authority.ts";
 import { explain, type Explanation, type Failure, NO_DIRECTORY } from "./causes.ts";
 import type { Proof } from "./challenges.ts";

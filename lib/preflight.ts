@@ -8,7 +8,8 @@
  */
 import { isIP } from "node:net";
 import type { AcmeClient } from "./acme.ts";
-import { type AcmeState, namesKey } from "./acmestate.ts";
+import type { AcmeState } from "./acmestate.ts";
+import { namesKey } from "./addr.ts";
 import type { Authority } from "./authority.ts";
 import { caaText, expectsNoPublicCa, type Explanation } from "./causes.ts";
 import type { Solver } from "./challenges.ts";

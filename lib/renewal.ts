@@ -9,7 +9,8 @@
 import { createHash, createPublicKey } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { certificateId, orAborted } from "./acme.ts";
-import { type Entry, type Failure, namesKey } from "./acmestate.ts";
+import type { Entry, Failure } from "./acmestate.ts";
+import { namesKey } from "./addr.ts";
 import type { Authority } from "./authority.ts";
 import { IssueError, type Issuer, type IssuerOptions } from "./issuer.ts";
 import { type CertificateRecord, ZERO_TIME } from "./store.ts";

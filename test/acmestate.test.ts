@@ -3,7 +3,8 @@ import { generateKeyPairSync } from "node:crypto";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
-import { AcmeState, namesKey } from "../lib/acmestate.ts";
+import { AcmeState } from "../lib/acmestate.ts";
+import { namesKey } from "../lib/addr.ts";
 import { privateKeyPem } from "../lib/x509.ts";
 import { temporaryFolder } from "./support.ts";
 

@@ -177,7 +177,12 @@ export interface Centauri extends Program {
 /** Starts `centauri.ts` on free ports with JSON logs; rejects with its output if it doesn't listen. */
 export async function startCentauri(
   t: Scope,
-  options: { routes: string; args?: readonly string[]; env?: Readonly<Record<string, string>> },
+  options: {
+    routes: string;
+    command?: readonly string[];
+    args?: readonly string[];
+    env?: Readonly<Record<string, string>>;
+  },
 ): Promise<Centauri> {
   const folder = await temporaryFolder(t);
   const routeFile = join(folder, "centauri.conf");

@@ -71,14 +71,14 @@ export function answerHandshake({ hello, fixed, ...identity }: Identity & {
 
 /** RFC 8446 4.1.2, and what 9.2 wants to be there. Throws HelloError. */
 function readOffer(clientHello: Buffer): Offer {
-  const hello = { bytes: clientHello, at: 0 };
-  wire.take(hello, 4 + 2 + 32); // header, legacy_version, random
-  const sessionId = wire.readVector(hello, 1, 0, 32).bytes;
+  const hello = wire.cursorOf(clientHello);
+  wire.skip(hello, 4 + 2 + 32); // header, legacy_version, random
+  const sessionId = wire.readBytes(hello, 1, 0, 32);
   const suites = wire.readEntries(wire.readVector(hello, 2, 2), readUint16);
-  const compression = wire.readVector(hello, 1, 1).bytes;
+  const compression = wire.readBytes(hello, 1, 1);
   const found = new Map<number, wire.Cursor>();
   const keep = (list: wire.Cursor) => found.set(readUint16(list), wire.readVector(list, 2, 0));
-  if (hello.at < clientHello.length) wire.readList(hello, 2, 0, keep);
+  if (hello.at < hello.end) wire.readList(hello, 2, 0, keep);
   const read = <T>(type: number, prefix: number, readEntry: (list: wire.Cursor) => T): T[] => {
     const data = found.get(type);
     check(data !== undefined, MISSING_EXTENSION, `no extension ${type}`);
@@ -90,7 +90,7 @@ function readOffer(clientHello: Buffer): Offer {
   const signatures = read(EXTENSION.signatures, 2, readUint16);
   const groups = read(EXTENSION.groups, 2, readUint16);
   const shares = read(EXTENSION.keyShare, 2, (list) => {
-    return [readUint16(list), wire.readVector(list, 2, 1).bytes] as const;
+    return [readUint16(list), wire.readBytes(list, 2, 1)] as const;
   });
   const shareOf = new Map(shares);
   check(shareOf.size === shares.length, ILLEGAL_PARAMETER, "two shares of a group");

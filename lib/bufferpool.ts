@@ -27,7 +27,7 @@ export class BufferPool {
   /** A buffer of at least `size` bytes, with whatever it had in it. */
   take(size: number): PooledBuffer {
     const at = SIZES.findIndex((each) => each >= size);
-    if (at < 0) return { bytes: Buffer.allocUnsafeSlow(size), release: () => {} };
+    if (at < 0) return unpooled(size);
     const free = this.#free[at];
     return free.pop() ?? this.#make(SIZES[at], free);
   }
@@ -37,4 +37,9 @@ export class BufferPool {
     const buffer = { bytes: Buffer.allocUnsafeSlow(size), release };
     return buffer;
   }
+}
+
+/** One that is used once. */
+export function unpooled(size: number): PooledBuffer {
+  return { bytes: Buffer.allocUnsafeSlow(size), release: () => {} };
 }

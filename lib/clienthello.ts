@@ -41,16 +41,18 @@ export function fatalAlert(description: number): Buffer {
 
 /** Reads the first bytes of a connection; what follows the ClientHello's record is left alone. */
 export function readClientHello(bytes: Uint8Array): HelloResult {
-  if (/^[A-Za-z]/.test(String.fromCharCode(bytes[0] ?? 0))) return { state: "plaintext" };
+  if (isLetter(bytes[0])) return { state: "plaintext" };
   try {
     const message = readRecords(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
     if (typeof message === "number") return { state: "more", need: message };
-    return { state: "hello", hello: readHello({ bytes: message, at: HANDSHAKE_HEADER }) };
+    return { state: "hello", hello: readHello(cursorOf(message, HANDSHAKE_HEADER)) };
   } catch (error) {
     if (!(error instanceof HelloError)) throw error;
     return { state: "malformed", alert: error.alert, message: error.message };
   }
 }
+
+const isLetter = (code: number): boolean => (code | 0x20) >= 0x61 && (code | 0x20) <= 0x7a;
 
 /** What is wrong with a hello, and the alert that says so. */
 export class HelloError extends Error {
@@ -77,16 +79,19 @@ export function readRecords(bytes: Buffer): Buffer | number {
     }
     fragments.push(fragment);
     [at, have] = [end, have + fragment.length];
-    if (size === 4 && have >= 4) size += Buffer.concat(fragments).readUIntBE(1, 3);
+    if (size === 4 && have >= 4) size += joined(fragments).readUIntBE(1, 3);
   }
   // RFC 8446 5.1 lets messages share a record, but a client has nothing to say after its hello.
   if (have > size) throw new HelloError("data after the ClientHello", UNEXPECTED_MESSAGE);
-  return Buffer.concat(fragments);
+  return joined(fragments);
 }
+
+const joined = (fragments: readonly Buffer[]): Buffer =>
+  fragments.length === 1 ? fragments[0] : Buffer.concat(fragments);
 
 /** The size of the record at `at`, or of its header while that is incomplete. */
 function recordSize(bytes: Buffer, at: number): number {
-  const [type = TYPE.handshake, major = 3] = bytes.subarray(at, at + 2);
+  const type = bytes[at] ?? TYPE.handshake, major = bytes[at + 1] ?? 3;
   if (type !== TYPE.handshake) {
     // 20 to 24 are TLS records out of turn; the rest, SSLv2 hellos too, is not TLS at all.
     const alert = type >= 20 && type <= 24 ? UNEXPECTED_MESSAGE : DECODE_ERROR;
@@ -106,9 +111,10 @@ function recordSize(bytes: Buffer, at: number): number {
 function readHello(message: Cursor): ClientHello {
   // A legacy version above TLS 1.2 negotiates TLS 1.2 (RFC 5246 E.1).
   let versions = [Math.min(readUint(message, 2), 0x0303)];
-  take(message, 32); // random
+  skip(message, 32); // random
   readVector(message, 1, 0, 32); // legacy_session_id
-  if (readVector(message, 2, 2).bytes.length % 2 > 0) throw new HelloError("half a cipher suite");
+  const suites = readVector(message, 2, 2);
+  if ((suites.end - suites.at) % 2 > 0) throw new HelloError("half a cipher suite");
   readVector(message, 1, 1); // legacy_compression_methods
   const hello: ClientHello = { serverName: undefined, alpn: [] };
   const seen = new Set<number>();
@@ -123,7 +129,7 @@ function readHello(message: Cursor): ClientHello {
     // RFC 8446 4.2.1: with this extension the legacy version says nothing.
     if (type === TYPE.versions) versions = readList(data, 1, 1, (all) => readUint(all, 2));
   };
-  if (message.at < message.bytes.length) readList(message, 2, 0, readExtension);
+  if (message.at < message.end) readList(message, 2, 0, readExtension);
   if (versions.some((version) => version === 0x0303 || version === 0x0304)) return hello;
   throw new HelloError("offers neither TLS 1.2 nor TLS 1.3", PROTOCOL_VERSION);
 }
@@ -137,38 +143,56 @@ function readServerName(data: Cursor): string | undefined {
   return hosts[0]?.[1].replace(/[A-Z]+/g, (s) => s.toLowerCase()).replace(/(?<=.)\.$/s, "");
 }
 
-/** A position in bytes, which only `take` moves. What isn't read here, `acmetls.ts` reads by it. */
-export type Cursor = { readonly bytes: Buffer; at: number };
+/** A part of bytes, from a position on; `acmetls.ts` reads by it what isn't read here. */
+export type Cursor = { readonly bytes: Buffer; at: number; readonly end: number };
 type Read<T> = (from: Cursor) => T;
-export function take(cursor: Cursor, size: number): Buffer {
-  const from = cursor.at;
-  if (size > cursor.bytes.length - from) throw new HelloError(`${size} bytes run past the end`);
-  return cursor.bytes.subarray(from, cursor.at = from + size);
+
+export function cursorOf(bytes: Buffer, at = 0): Cursor {
+  return { bytes, at, end: bytes.length };
 }
+
+/** Moves over `size` bytes; returns where they begin. */
+export function skip(cursor: Cursor, size: number): number {
+  const from = cursor.at;
+  if (size > cursor.end - from) throw new HelloError(`${size} bytes run past the end`);
+  cursor.at += size;
+  return from;
+}
+
+/** A number of at most 3 bytes. */
 export function readUint(cursor: Cursor, size: number): number {
-  return take(cursor, size).readUIntBE(0, size);
+  let value = 0;
+  for (let at = skip(cursor, size); at < cursor.at; at++) value = value << 8 | cursor.bytes[at];
+  return value;
 }
 
 /** A vector of RFC 8446 3.4: `prefix` bytes of length, then `min` to `max` bytes. */
 export function readVector(cursor: Cursor, prefix: number, min: number, max = 0xffff): Cursor {
   const length = readUint(cursor, prefix);
   if (length < min || length > max) throw new HelloError(`a vector of ${length} bytes`);
-  return { bytes: take(cursor, length), at: 0 };
+  return { bytes: cursor.bytes, at: skip(cursor, length), end: cursor.at };
+}
+
+/** As readVector(), the bytes themselves. */
+export function readBytes(cursor: Cursor, prefix: number, min: number, max?: number): Buffer {
+  const { bytes, at, end } = readVector(cursor, prefix, min, max);
+  return bytes.subarray(at, end);
 }
 
 /** A vector of entries, which nothing may follow. */
 export function readList<T>(from: Cursor, prefix: number, min: number, read: Read<T>): T[] {
   const list = readVector(from, prefix, min);
-  if (from.at < from.bytes.length) throw new HelloError("bytes after a list");
+  if (from.at < from.end) throw new HelloError("bytes after a list");
   return readEntries(list, read);
 }
 
 export function readEntries<T>(list: Cursor, read: Read<T>): T[] {
   const entries: T[] = [];
-  while (list.at < list.bytes.length) entries.push(read(list));
+  while (list.at < list.end) entries.push(read(list));
   return entries;
 }
 
 function readText(cursor: Cursor, prefix: number): string {
-  return readVector(cursor, prefix, 1).bytes.toString("latin1");
+  const { bytes, at, end } = readVector(cursor, prefix, 1);
+  return bytes.toString("latin1", at, end);
 }

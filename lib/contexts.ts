@@ -76,13 +76,16 @@ export function toServed(identity: Identity): ServedCertificate {
 }
 
 /**
- * TLS 1.2 and 1.3 with Mozilla's intermediate settings; the client's order of suites counts.
+ * TLS 1.2 and 1.3 with Mozilla's intermediate settings. The order of suites is ours, as in Go: with
+ * SHA-384, which many clients have first, a handshake costs 6 % more; but ChaCha20 comes first for
+ * a client that has it first, as one without AES in hardware does. Deno (2.9) goes by the client.
  * X25519MLKEM768 comes with OpenSSL 3.5 (Node 22.20): before it, a list that names it is refused.
  */
 function secureContext(
   { privateKey: key, certificate: cert, ticketKeys }: Identity,
 ): tls.SecureContext {
-  const secureOptions = constants.SSL_OP_NO_RENEGOTIATION;
+  const secureOptions = constants.SSL_OP_NO_RENEGOTIATION |
+    constants.SSL_OP_CIPHER_SERVER_PREFERENCE | constants.SSL_OP_PRIORITIZE_CHACHA;
   const base = {
     ...{ key, cert, minVersion: "TLSv1.2", ciphers: CIPHERS, secureOptions } as const,
     ...ticketKeys !== undefined && { ticketKeys: Buffer.from(ticketKeys, "base64") },

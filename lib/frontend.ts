@@ -60,6 +60,11 @@ export type Listening = Readonly<{ service: string; address: string; port: numbe
 
 /** In the order of the server's preference (RFC 7301). */
 const ALPN_PROTOCOLS = ["h2", "http/1.1", "http/1.0"];
+/** As it is sent: each connection would make it anew. */
+const ALPN_BYTES = Buffer.from(
+  ALPN_PROTOCOLS.map((name) => String.fromCharCode(name.length) + name).join(""),
+  "latin1",
+);
 
 /** How long a refused client has to read why, in milliseconds. */
 const REFUSAL_LINGER = 2_000;
@@ -289,7 +294,7 @@ class Handshake implements Connection, Expiring {
     this.#chunks = [];
     const secure = tlsAround(socket, bytes, {
       secureContext: certificate.context,
-      ALPNProtocols: [...certificate.alpn ?? ALPN_PROTOCOLS],
+      ALPNProtocols: certificate.alpn === undefined ? ALPN_BYTES : [...certificate.alpn],
       ...stapling(certificate),
     });
     const onFailed = (error?: Error) => {

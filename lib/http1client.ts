@@ -2,13 +2,14 @@
  * The client side of one HTTP/1.1 connection: sends a request, tells a handler of the answer as it
  * comes, and is free for the next request afterwards (RFC 9112 section 9).
  *
- * Needs `http1.ts`, `http1reader.ts`. Whoever opens the socket feeds its bytes in with `read`, so
- * that a socket may read into one reused buffer; a chunk that a handler gets is valid only during
- * the call.
+ * Needs `http1.ts`, `http1reader.ts`, `http1output.ts`. Whoever opens the socket feeds its bytes in
+ * with `read`, so that a socket may read into one reused buffer. A chunk, of either direction, is
+ * valid only during the call that brings it.
  */
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import type { Duplex } from "node:stream";
+import type { BufferPool } from "./bufferpool.ts";
 import {
   type BodyLength,
   CHUNKED,
@@ -20,6 +21,7 @@ import {
   type ResponseHead,
   UNTIL_CLOSE,
 } from "./http1.ts";
+import { Http1Output } from "./http1output.ts";
 import { DATA, END, MessageReader } from "./http1reader.ts";
 
 /** More interim answers than this to one request are a flood. */
@@ -49,6 +51,7 @@ export class ClientConnection {
   readonly #socket: Duplex;
   readonly #reader = new MessageReader(HEAD_LIMITS);
   readonly #onFree: (connection: ClientConnection) => void;
+  readonly #output: Http1Output;
   #handler: ResponseHandler | undefined;
   #method = "";
   #requestLength: BodyLength = 0;
@@ -61,12 +64,20 @@ export class ClientConnection {
   #reading = false;
   #ended = false;
   #answerDone = false;
-  #corked = false;
+  #flushing = false;
 
-  /** `onFree` is called when the connection is free again, and when it is closed (see `open`). */
-  constructor(socket: Duplex, onFree: (connection: ClientConnection) => void) {
+  /**
+   * `onFree` is called when the connection is free again, and when it is closed (see `open`);
+   * bodies are sent from `buffers`.
+   */
+  constructor(
+    socket: Duplex,
+    onFree: (connection: ClientConnection) => void,
+    buffers?: BufferPool,
+  ) {
     this.#socket = socket;
     this.#onFree = onFree;
+    this.#output = new Http1Output(socket, buffers);
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#handler?.onRequestDrain());
     socket.on("error", (error) => this.#fail(error));
@@ -90,37 +101,39 @@ export class ClientConnection {
     this.#informational = 0;
     this.requests++;
     this.#answerDone = false;
-    if (length !== 0) this.#cork();
-    this.#socket.write(head, "latin1");
+    this.#output.text(head);
+    if (length === 0) this.#output.flush();
+    else this.#flushSoon();
   }
 
-  /** What is sent in one go leaves in one packet: the head with the body's first bytes. */
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.#socket.cork();
+  /** Sends a part of the body; false asks to wait for onRequestDrain. */
+  write(chunk: Buffer): boolean {
+    const chunked = this.#requestLength === CHUNKED && !this.#tunnel;
+    if (chunked) this.#output.text(formatChunkSize(chunk.length));
+    this.#output.bytes(chunk);
+    if (chunked) this.#output.text("\r\n");
+    this.#flushSoon();
+    return !this.#output.full;
+  }
+
+  /** What is sent in one go leaves in one write: the head with the body's first bytes. */
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
     process.nextTick(() => {
-      this.#corked = false;
-      this.#socket.uncork();
+      this.#flushing = false;
+      this.#output.flush();
     });
-  }
-
-  /** Sends a part of the body; false asks to wait for onRequestDrain. `done`: with the chunk. */
-  write(chunk: Buffer, done?: () => void): boolean {
-    if (this.#requestLength !== CHUNKED || this.#tunnel) return this.#socket.write(chunk, done);
-    this.#cork();
-    this.#socket.write(formatChunkSize(chunk.length), "latin1");
-    this.#socket.write(chunk, done);
-    return this.#socket.write("\r\n", "latin1");
   }
 
   /** Ends the body; in a tunnel, ends the sending half. */
   end(trailers: readonly string[]): void {
     this.#requestDone = true;
-    if (this.#tunnel) this.#socket.end();
-    else if (this.#requestLength === CHUNKED) {
-      this.#socket.write(formatLastChunk(trailers), "latin1");
+    if (this.#requestLength === CHUNKED && !this.#tunnel) {
+      this.#output.text(formatLastChunk(trailers));
     }
+    this.#output.flush();
+    if (this.#tunnel) this.#socket.end();
   }
 
   pause(): void {
@@ -143,6 +156,7 @@ export class ClientConnection {
   /** Closes at once and tells the handler nothing more. */
   destroy(): void {
     this.#handler = undefined;
+    this.#output.clear();
     this.#socket.destroy();
   }
 

@@ -2,8 +2,8 @@
  * The server side of one HTTP/1.1 connection (RFC 9112 section 9): reads requests one after
  * another, hands each to the proxy, and writes the answers in order.
  *
- * Needs `http1.ts`, `http1reader.ts`, `exchange.ts`, `clock.ts`. Between two requests nothing but
- * the bytes not yet read is kept.
+ * Needs `http1.ts`, `http1reader.ts`, `http1output.ts`, `exchange.ts`, `clock.ts`. Between two
+ * requests nothing but the bytes not yet read is kept.
  */
 import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
@@ -22,6 +22,7 @@ import {
   parseRequestHead,
   type ResponseHead,
 } from "./http1.ts";
+import { Http1Output } from "./http1output.ts";
 import { DATA, END, MessageReader } from "./http1reader.ts";
 import { destroyWhenWritten, readInto } from "./runtime.ts";
 
@@ -67,9 +68,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
   #processing = false;
   /** The proxy doesn't want more of the body just now. */
   #paused = false;
-  /** Parts of answers that leave in one write. */
-  #gathered: (string | Buffer)[] = [];
-  #gatheredBytes = 0;
+  readonly #output: Http1Output;
   // Of the current request, all set by #readHead:
   #handler: RequestHandler | undefined;
   #method = "";
@@ -87,6 +86,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     this.client = client;
     this.#options = options;
     this.#reader = new MessageReader(options.limits);
+    this.#output = new Http1Output(socket, options.buffers);
     this.#expireIn(options.timeouts.head);
     options.clock.add(this);
     readInto(socket, options.buffers.input, (chunk) => this.#onData(chunk));
@@ -139,13 +139,13 @@ export class ServerConnection implements Connection, Downstream, Expiring {
   /** Enough waits already: for an answer, or for the client to take answers. */
   get #isFull(): boolean {
     if (this.#reader.buffered <= PIPELINE_LIMIT) return false;
-    return this.#state === ANSWER || (this.#state === HEAD && this.#socket.writableNeedDrain);
+    return this.#state === ANSWER || (this.#state === HEAD && this.#output.full);
   }
 
   /** What has to happen next; `nothing` if that is the answer, which may take for ever. */
   #waitsFor(): Wait {
     if (this.#state === TUNNEL) return "nothing";
-    if (this.#socket.writableNeedDrain || this.#isFull) return "reading";
+    if (this.#output.full || this.#isFull) return "reading";
     if (this.#state === HEAD) return this.#reader.buffered > 0 ? "head" : "idle";
     if (this.#state === ANSWER || this.#expects) return "nothing";
     return this.#paused ? "upstream" : "body";
@@ -180,7 +180,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
 
   #readHead(): boolean {
     // Whoever doesn't read the answers gets no further requests answered.
-    if (this.#socket.writableNeedDrain) return false;
+    if (this.#output.full) return false;
     const text = this.#reader.readHead();
     if (text === undefined) return false;
     const head = parseRequestHead(text, this.#options.limits.fields);
@@ -214,7 +214,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     // An HTTP/1.0 client doesn't know interim answers (RFC 9110 section 15.2).
     if (this.#minor === 0 || this.#started) return;
     if (head.status === 100) this.#expects = false;
-    this.#gather(formatResponseHead(head.status, head.reason, fields));
+    this.#output.text(formatResponseHead(head.status, head.reason, fields));
     this.flush();
   }
 
@@ -228,11 +228,11 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     else if (length < 0) this.#keepAlive = false;
     if (!this.#keepAlive) fields.push("Connection", "close");
     else if (this.#minor === 0) fields.push("Connection", "keep-alive");
-    this.#gather(formatResponseHead(status, reason, fields));
+    this.#output.text(formatResponseHead(status, reason, fields));
   }
 
   #startTunnel(head: string): void {
-    this.#gather(head);
+    this.#output.text(head);
     this.#state = TUNNEL;
     this.#expireIn(0);
     const rest = this.#reader.takeRest();
@@ -241,9 +241,9 @@ export class ServerConnection implements Connection, Downstream, Expiring {
   }
 
   write(chunk: Buffer): void {
-    if (this.#chunked) this.#gather(formatChunkSize(chunk.length));
-    this.#gather(chunk);
-    if (this.#chunked) this.#gather("\r\n");
+    if (this.#chunked) this.#output.text(formatChunkSize(chunk.length));
+    this.#output.bytes(chunk);
+    if (this.#chunked) this.#output.text("\r\n");
   }
 
   end(trailers: readonly string[]): void {
@@ -252,7 +252,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
       this.#socket.end();
       return this.#endHalf();
     }
-    if (this.#chunked) this.#gather(formatLastChunk(trailers));
+    if (this.#chunked) this.#output.text(formatLastChunk(trailers));
     this.#started = this.#chunked = false;
     this.#method = "";
     this.#handler = undefined;
@@ -272,25 +272,9 @@ export class ServerConnection implements Connection, Downstream, Expiring {
   }
 
   flush(): boolean {
-    const parts = this.#gathered;
-    if (parts.length === 0) return !this.#socket.writableNeedDrain;
-    const { bytes, release } = this.#options.buffers.take(this.#gatheredBytes);
-    let at = 0;
-    for (const part of parts) {
-      if (typeof part === "string") bytes.write(part, at, "latin1");
-      else bytes.set(part, at);
-      at += part.length;
-    }
-    this.#gathered = [];
-    this.#gatheredBytes = 0;
-    const more = this.#socket.write(bytes.subarray(0, at), release);
+    const more = this.#output.flush();
     if (!more) this.#await();
     return more;
-  }
-
-  #gather(part: string | Buffer): void {
-    this.#gathered.push(part);
-    this.#gatheredBytes += part.length;
   }
 
   abort(): void {

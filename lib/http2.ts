@@ -88,7 +88,8 @@ interface Block {
 /**
  * Takes frames out of a connection's bytes, however they were cut: `push`, then `next` until it is
  * false. HEADERS come with their CONTINUATION frames, as one. Payloads aren't copied unless they
- * came in pieces, of which one frame's or block's are kept.
+ * came in pieces, of which one frame's or block's are kept; but with `parts`, DATA that has come in
+ * part is given away at once, as a frame that doesn't end its stream, and its rest as others.
  */
 export class FrameReader {
   // The frame that `next` found, reserved bits left out:
@@ -108,17 +109,31 @@ export class FrameReader {
   #pos = 0;
   #partial: Buffer = EMPTY;
   #partialLength = 0;
+  readonly #parts: boolean;
+  /** Bytes that are to come of a DATA frame of which a part was given away, and its flags. */
+  #rest = 0;
+  #restFlags = 0;
   readonly #blockLimit: number;
   #block: Block | undefined;
 
   /** `blockLimit` in bytes, compressed. */
-  constructor(blockLimit: number) {
+  constructor(blockLimit: number, parts = false) {
     this.#blockLimit = blockLimit;
+    this.#parts = parts;
   }
 
+  /** The chunk must stay as it is until `keep`, no longer. */
   push(chunk: Buffer): void {
     const left = this.#chunk.subarray(this.#pos);
     this.#chunk = left.length === 0 ? chunk : Buffer.concat([left, chunk]);
+    this.#pos = 0;
+  }
+
+  /** Copies what `next` has left, where the chunk was borrowed. */
+  keep(): void {
+    this.#chunk = this.#pos < this.#chunk.length
+      ? Buffer.from(this.#chunk.subarray(this.#pos))
+      : EMPTY;
     this.#pos = 0;
   }
 
@@ -137,6 +152,7 @@ export class FrameReader {
   /** Whether there is another whole frame. Throws Http2Error. */
   next(): boolean {
     if (this.#greeted < PREFACE.length && !this.#readPreface()) return false;
+    if (this.#rest > 0) return this.#takeRest();
     while (this.#take()) {
       const { bytes, start } = this;
       this.type = bytes[start + 3];
@@ -161,6 +177,10 @@ export class FrameReader {
   #isWhole(): boolean {
     const { type, flags, stream } = this;
     if (this.#block !== undefined) return this.#gather(this.#block);
+    if (this.#rest > 0) { // of DATA
+      this.#restFlags = flags;
+      this.flags &= ~END_STREAM;
+    }
     if (type !== HEADERS) return true;
     this.unpad();
     this.#takePriority();
@@ -225,10 +245,32 @@ export class FrameReader {
     const left = this.#chunk.length - this.#pos;
     if (this.#partialLength > 0 || left < FRAME_HEAD) return left > 0 && this.#collect();
     const size = FRAME_HEAD + frameLength(this.#chunk, this.#pos);
-    if (left < size) return this.#collect();
+    if (left < size) {
+      if (!this.#canPart(left)) return this.#collect();
+      this.#rest = size - left;
+    }
     this.bytes = this.#chunk;
     this.start = this.#pos;
-    this.end = this.#pos += size;
+    this.end = this.#pos += size - this.#rest;
+    return true;
+  }
+
+  /** Whether what has come of a frame can be given away: padding says its length first. */
+  #canPart(left: number): boolean {
+    const at = this.#pos, chunk = this.#chunk;
+    return this.#parts && left > FRAME_HEAD && chunk[at + 3] === DATA &&
+      (chunk[at + 4] & PADDED) === 0;
+  }
+
+  /** More of the DATA frame that the last part was of. */
+  #takeRest(): boolean {
+    const count = Math.min(this.#rest, this.#chunk.length - this.#pos);
+    if (count === 0) return false;
+    this.bytes = this.#chunk;
+    this.start = this.#pos;
+    this.end = this.#pos += count;
+    this.#rest -= count;
+    if (this.#rest === 0) this.flags = this.#restFlags;
     return true;
   }
 

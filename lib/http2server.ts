@@ -3,9 +3,9 @@
  * each stream its own, lets streams send in turn, and ends with whoever misbehaves.
  *
  * Needs `http2.ts`, `http2head.ts`, `http2output.ts`, `http2limits.ts`, `http2stream.ts`,
- * `hpack.ts`, `clock.ts`.
+ * `hpack.ts`, `clock.ts`, `runtime.ts`.
  */
-import { Buffer } from "node:buffer";
+import type { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import type { Expiring } from "./clock.ts";
 import type { Client } from "./exchange.ts";
@@ -29,6 +29,7 @@ import {
 } from "./http2limits.ts";
 import { FrameOutput } from "./http2output.ts";
 import { Http2Stream, type StreamOwner } from "./http2stream.ts";
+import { readInto } from "./runtime.ts";
 
 /** How long a closing connection waits for the client to read and close, in milliseconds. */
 const LINGER = 5_000;
@@ -78,13 +79,13 @@ export class Http2Connection implements StreamOwner, Expiring {
     this.client = client;
     this.options = options;
     this.output = new FrameOutput(socket, options.buffers);
-    this.#reader = new h2.FrameReader(BLOCK_FACTOR * limits.bytes);
+    this.#reader = new h2.FrameReader(BLOCK_FACTOR * limits.bytes, true);
     this.#decoder = new HpackDecoder({ maxListSize: limits.bytes, maxFields: limits.fields });
     this.#resetBudget = new Budget(RESETS, clock.now);
     this.#controlBudget = new Budget(CONTROL_FRAMES, clock.now);
     this.#opened = this.#idleSince = this.deadline = clock.now;
     clock.add(this);
-    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    readInto(socket, options.buffers.input, (chunk) => this.#onData(chunk));
     socket.on("end", () => this.#onEnd());
     socket.on("drain", () => this.#onDrain());
     socket.on("error", (error) => options.onClientError(client, error));
@@ -121,6 +122,7 @@ export class Http2Connection implements StreamOwner, Expiring {
     if (this.#closing) return;
     this.#reader.push(chunk);
     this.#read();
+    this.#reader.keep();
     this.#streams.get(this.#reader.arriving)?.touch();
     if (!this.#closing) this.deadline = this.options.clock.now; // a sweep looks at what waits
   }

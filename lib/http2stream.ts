@@ -52,9 +52,6 @@ export interface StreamOwner {
 /** By how much the window of a body that goes through fast grows, in bytes: 64 to 256 KiB. */
 const WINDOW_GROWTH = 192 * 1024;
 
-/** A view of fewer bytes is copied: who keeps it would keep all that was read with it. */
-const SMALL = 1024;
-
 /** RFC 6455 section 1.3. */
 const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -173,7 +170,7 @@ export class Http2Stream implements Downstream {
     if (this.#handler !== undefined && data.length > 0) {
       if (this.#holds) this.#hold(data);
       else {
-        this.#handler.onRequestData(data.length < SMALL ? Buffer.from(data) : data);
+        this.#handler.onRequestData(data);
         this.#credit(data.length);
       }
     }

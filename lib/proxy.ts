@@ -183,22 +183,15 @@ class Exchange implements RequestHandler, ResponseHandler {
     const connection = this.#connection;
     const keep = connection === undefined || this.#mayNeedBody(connection);
     this.#bodyBytes += chunk.length;
-    if (keep) {
-      const copy = Buffer.from(chunk);
-      (this.#body ??= []).push(copy);
-      if (connection !== undefined && !connection.write(copy)) this.#downstream.pauseRequest();
-      return;
-    }
-    this.#body = undefined;
-    const { bytes, release } = this.#options.pools.buffers.take(chunk.length);
-    const copy = bytes.subarray(0, chunk.copy(bytes));
-    if (!connection.write(copy, release)) this.#downstream.pauseRequest();
+    if (keep) (this.#body ??= []).push(Buffer.from(chunk));
+    else this.#body = undefined;
+    if (connection !== undefined && !connection.write(chunk)) this.#downstream.pauseRequest();
   }
 
   /** Only a connection that was used before is given up for a new one. */
   #mayNeedBody(connection: ClientConnection): boolean {
-    return connection.requests > 1 && !connection.answered && this.#bodyBytes < REPLAY_LIMIT &&
-      (this.#body?.length ?? 0) < REPLAY_CHUNKS;
+    return connection.requests > 1 && !connection.answered && IDEMPOTENT.has(this.#head.method) &&
+      this.#bodyBytes < REPLAY_LIMIT && (this.#body?.length ?? 0) < REPLAY_CHUNKS;
   }
 
   onRequestEnd(trailers: readonly string[]): void {

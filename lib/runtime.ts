@@ -34,10 +34,7 @@ export function connectReading(
  * own.
  */
 export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffer) => void): void {
-  const slots = Object.getOwnPropertySymbols(socket);
-  const [toBuffer, toRead] = ["kBuffer", "kBufferCb"].map((name) =>
-    slots.find(({ description }) => description === name)
-  );
+  const [toBuffer, toRead] = BUFFER_SLOTS;
   const inside = socket as unknown as Record<symbol, unknown> & { _handle?: UserBuffered };
   const handle = inside._handle;
   if (toBuffer === undefined || toRead === undefined || handle?.useUserBuffer === undefined) {
@@ -48,6 +45,11 @@ export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffe
   handle.useUserBuffer(buffer);
   socket.resume();
 }
+
+/** Where a socket has its buffer, and the function that is called with what was read there. */
+const BUFFER_SLOTS = ["kBuffer", "kBufferCb"].map((name) =>
+  Object.getOwnPropertySymbols(new net.Socket()).find(({ description }) => description === name)
+);
 
 type UserBuffered = { useUserBuffer?(buffer: Buffer): void };
 

@@ -186,7 +186,8 @@ export class UpstreamPools implements Expiring {
       socket.once("connect", () => {
         clearTimeout(timer);
         socket.off("error", reject).setKeepAlive(true, PROBE);
-        connection = new ClientConnection(socket, (freed) => this.#free(freed, pool));
+        const onFree = (freed: ClientConnection) => this.#free(freed, pool);
+        connection = new ClientConnection(socket, onFree, this.buffers);
         done(connection);
       });
     });

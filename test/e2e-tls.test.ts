@@ -405,6 +405,18 @@ test("TLS 1.2 and 1.3 with each of their suites, and nothing older or weaker", a
   }
 });
 
+test("of a client's suites the cheapest is taken, unless it has ChaCha20 first", async (t) => {
+  if (!needProgram(t, "openssl")) return;
+  const [aes128, aes256] = ["TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"];
+  const chacha = "TLS_CHACHA20_POLY1305_SHA256";
+  const first = [`${aes256}:${chacha}:${aes128}`, `${chacha}:${aes128}`];
+  for (const [i, expected] of [thisRuntime.kind === "deno" ? aes256 : aes128, chacha].entries()) {
+    const args = ["-servername", "example.com", "-tls1_3", "-ciphersuites", first[i] as string];
+    const output = await sClient(stored.httpsPort, args);
+    assert.equal(/^New, TLSv1.3, Cipher is (.*)$/m.exec(output)?.[1], expected);
+  }
+});
+
 test("keys are agreed on X25519, P-256, P-384, and X25519MLKEM768 where known", async (t) => {
   if (!needProgram(t, "openssl")) return;
   const groups = [["X25519", "X25519"], ["P-256", "prime256v1"], ["P-384", "secp384r1"]] as const;

@@ -307,6 +307,23 @@ test("FrameReader copies no payload that came in one piece", () => {
   assert.ok(reader.next() && !reader.next());
 });
 
+test("FrameReader keeps what it hasn't given away, and nothing else, of a borrowed chunk", () => {
+  const reader = new FrameReader(100_000, true);
+  const chunk = Buffer.concat([PREFACE, data(1, "hello"), data(1, "world", 1)]);
+  reader.push(chunk.subarray(0, -2));
+  assert.ok(reader.next());
+  reader.keep();
+  chunk.fill(0, 0, chunk.length - 2);
+  const parts: [text: string, flags: number][] = [];
+  const take = () => {
+    while (reader.next()) parts.push([reader.payload().toString(), reader.flags]);
+  };
+  take();
+  reader.push(chunk.subarray(-2));
+  take();
+  assert.deepEqual(parts, [["wor", 0], ["ld", 1]]);
+});
+
 test("random bytes end a connection, or do nothing, and are never a bug", () => {
   let seed = 1;
   const random = (below: number): number => {

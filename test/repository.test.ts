@@ -35,7 +35,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     jsonstream container dockerhost labels yaml users hostnames explain diff
   `),
   clients: words(`
-    runtime http1client upstream store account acmestate httpsclient acme resolver
+    runtime http1output http1client upstream store account acmestate httpsclient acme resolver
     watchfile command dockerdial docker dotegecache
   `),
   policy: words(`

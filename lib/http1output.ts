@@ -1,0 +1,75 @@
+/**
+ * What an HTTP/1.1 connection sends, of either side: heads, framing and bodies are gathered, and
+ * leave in one write. A connection that sends nothing keeps no buffer.
+ *
+ * Needs `bufferpool.ts`.
+ */
+import type { Buffer } from "node:buffer";
+import type { Duplex } from "node:stream";
+import { type BufferPool, type PooledBuffer, unpooled } from "./bufferpool.ts";
+
+export class Http1Output {
+  readonly #socket: Duplex;
+  readonly #buffers: BufferPool | undefined;
+  /** Comes after what is in the buffer. */
+  #text = "";
+  #buffer: PooledBuffer | undefined;
+  #length = 0;
+
+  constructor(socket: Duplex, buffers: BufferPool | undefined) {
+    this.#socket = socket;
+    this.#buffers = buffers;
+  }
+
+  /** The socket has enough: wait for its `drain`. */
+  get full(): boolean {
+    return this.#socket.writableNeedDrain;
+  }
+
+  /** Adds latin1 text. */
+  text(text: string): void {
+    this.#text += text;
+  }
+
+  /** Adds a copy of `chunk`; what no longer fits into one buffer with it is sent before. */
+  bytes(chunk: Buffer): void {
+    const size = this.#text.length + chunk.length;
+    if (this.#buffer === undefined || this.#length + size > this.#buffer.bytes.length) {
+      this.#send();
+      this.#buffer = this.#buffers?.take(size) ?? unpooled(size);
+    }
+    const { bytes } = this.#buffer;
+    if (this.#text !== "") bytes.write(this.#text, this.#length, "latin1");
+    bytes.set(chunk, this.#length + this.#text.length);
+    this.#length += size;
+    this.#text = "";
+  }
+
+  /** Sends what was gathered; false if the socket has enough now. */
+  flush(): boolean {
+    const room = (this.#buffer?.bytes.length ?? 0) - this.#length;
+    if (this.#text.length > 0 && this.#text.length <= room) {
+      this.#length += this.#buffer?.bytes.write(this.#text, this.#length, "latin1") ?? 0;
+      this.#text = "";
+    }
+    this.#send();
+    if (this.#text !== "") this.#socket.write(this.#text, "latin1");
+    this.#text = "";
+    return !this.full;
+  }
+
+  #send(): void {
+    if (this.#buffer === undefined) return;
+    const { bytes, release } = this.#buffer;
+    this.#socket.write(bytes.subarray(0, this.#length), release);
+    this.#buffer = undefined;
+    this.#length = 0;
+  }
+
+  /** Forgets what was gathered. */
+  clear(): void {
+    this.#text = "";
+    this.#buffer = undefined;
+    this.#length = 0;
+  }
+}

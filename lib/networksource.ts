@@ -38,6 +38,8 @@ const FETCH = 10_000;
  */
 const [REST, SHORTEST_REST, LONGEST_REST] = [4, 10, 5_000];
 
+const CLOSED = "the server closed the connection";
+
 export type Server = { readonly host: string; readonly port: number };
 
 export interface NetworkSourceOptions extends RouteSourceOptions {
@@ -90,7 +92,7 @@ class NetworkSource implements RouteSource {
   #session = new AbortController();
   #reload = false;
   #closed = false;
-  /** Problems that the log was told of since routes came: each once, they come again for ever. */
+  /** Kinds of problems that the log was told of since routes came: they come again for ever. */
   readonly #told = new Set<string>();
 
   constructor(options: NetworkSourceOptions) {
@@ -170,9 +172,10 @@ class NetworkSource implements RouteSource {
   #tellLoss(error: unknown): void {
     const { log } = this.#options;
     const fields = { ...this.#origin, error: errorText(error) };
-    const problem = (error as NodeJS.ErrnoException).code ?? errorText(error);
-    if (this.#told.has(problem)) return log.debug("no network config", fields);
-    this.#told.add(problem);
+    const { code, message } = error as NodeJS.ErrnoException;
+    const kind = code === undefined ? message : CLOSED; // that it is away is one, however it is told
+    if (this.#told.has(kind)) return log.debug("no network config", fields);
+    this.#told.add(kind);
     const stay = this.#table === undefined ? "there are no routes yet" : "the routes stay";
     log.warn(`no network config: ${stay}, trying for ever`, fields);
   }
@@ -208,7 +211,7 @@ async function* messages(
       if (latest !== undefined) yield latest;
       if (reader.isMidway) within(silence, "it doesn't go on with its message");
     }
-    throw new Error("the server closed the connection");
+    throw new Error(CLOSED);
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", abort);

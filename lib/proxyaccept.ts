@@ -34,9 +34,10 @@ export interface ProxyOptions {
 export function afterHeaders(options: ProxyOptions): Accept {
   const listed = parseNetworks(options.networks);
   return (socket, peer) => {
-    if (!listed.has(peer)) return options.accept(socket, peer);
+    if (peer !== "" && !listed.has(peer)) return options.accept(socket, peer);
     const header = new ProxyHeader(socket, peer, options);
     options.open.add(header);
+    if (peer === "") header.destroy(); // left already: nobody knows any more who that was
     return header;
   };
 }

@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { once } from "node:events";
 import net from "node:net";
 import { test, type TestContext } from "node:test";
 import { freePorts } from "./acmepeers.ts";
@@ -289,31 +288,15 @@ test("headers that don't come, or come slowly, end with the timeout, 1,000 at on
   assert.equal(await centauri.stop(), 0);
 });
 
-test("the time for the handshake begins with the connection, not after the header", async (t) => {
-  const centauri = await start(t, { HANDSHAKE_TIMEOUT: "4s", HEADER_TIMEOUT: "4s" });
-  for (const port of [centauri.httpsPort, centauri.httpPort]) {
-    const socket = net.connect(port, "127.0.0.1");
-    await once(socket, "connect");
-    const start = performance.now();
-    const client = wire(socket);
-    await new Promise((done) => setTimeout(done, 3_000));
-    client.write(V1);
-    await client.readToEnd();
-    const took = performance.now() - start;
-    socket.destroy();
-    assert.ok(took < 6_500, `${took} ms`); // and 7 s, did it begin anew
-  }
-});
-
 test("a stop doesn't wait for headers", async (t) => {
   const centauri = await start(t);
   const client = wire(net.connect(centauri.httpsPort, "127.0.0.1"));
   client.write(V1.subarray(0, 10));
   const second = await startRelay(t, centauri.httpsPort, { header: V2 });
   assert.equal(body(await httpsExchange(second, "a.example", GET, { until: 1 })), "192.0.2.1");
-  const start_ = performance.now();
+  const begin = performance.now();
   assert.equal(await centauri.stop(), 0);
-  assert.ok(performance.now() - start_ < 9_000);
+  assert.ok(performance.now() - begin < 9_000);
   await client.readToEnd();
 });
 

@@ -4,7 +4,7 @@
  */
 import { availableParallelism } from "node:os";
 import process from "node:process";
-import { parseNetworks } from "./lib/addr.ts";
+import { joinHostPort, parseNetworks, splitHostPort } from "./lib/addr.ts";
 import { answer } from "./lib/answer.ts";
 import { acmeSettings, checkAcmeOptions, commandOf } from "./lib/acmesettings.ts";
 import { isAutomatic, providersInUse } from "./lib/acmesettings.ts";
@@ -17,6 +17,7 @@ import { OptionError, type Options } from "./lib/options.ts";
 import { logSettings, signalled, startProgram } from "./lib/program.ts";
 import { RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
+import type { RouteSource, RouteSourceOptions } from "./lib/routesource.ts";
 import { createFrontend, LocalServer, type Server } from "./lib/serving.ts";
 import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
@@ -37,11 +38,25 @@ function checkOptions(options: Options): void {
   checkAcmeOptions(options);
   commandOf(options);
   workerCount(options);
-  try {
-    parseNetworks(options.string("trusted-downstreams"));
-  } catch (error) {
-    throw new OptionError(`can't use --trusted-downstreams: ${(error as Error).message}`);
+  serverAddress(options);
+  for (const name of ["trusted-downstreams", "proxy-protocol-from"]) {
+    try {
+      parseNetworks(options.string(name));
+    } catch (error) {
+      throw new OptionError(`can't use --${name}: ${(error as Error).message}`);
+    }
   }
+}
+
+/** Who sends the routes; undefined when they come from a file. Throws OptionError. */
+function serverAddress(options: Options): { host: string; port: number } | undefined {
+  if (options.choice("config-source") !== "network") return undefined;
+  const text = options.string("config-network-address");
+  const { host, port } = splitHostPort(text) ?? {};
+  if (host !== undefined && port !== undefined) return { host, port };
+  const problem = text === "" ? "address must be specified" : `invalid address ${quote(text, 60)}`;
+  const expected = "expected --config-network-address host:port";
+  throw new OptionError(`failed to start config source: ${problem}: ${expected}`);
 }
 
 function openStore(options: Options): Promise<CertificateStore> {
@@ -62,9 +77,11 @@ function checkRoutes({ routes }: RouteTable): void {
 
 /** Says all that is wrong, not only what a start would stumble over first. */
 async function validate(options: Options, log: Logger): Promise<boolean> {
-  const path = options.string("config");
   const { checkAutocert } = await import("./lib/autocert.ts");
-  const reading = readRoutes(path, checkRoutes);
+  const [path, server] = [options.string("config"), serverAddress(options)];
+  const reading = server === undefined
+    ? readRoutes(path, checkRoutes)
+    : (await import("./lib/networksource.ts")).fetchRoutes(server, checkRoutes);
   const checks = [
     ...[openStore(options), reading],
     ...isAutomatic(options) ? [checkAutocert(acmeSettings(options), process.env)] : [],
@@ -72,7 +89,10 @@ async function validate(options: Options, log: Logger): Promise<boolean> {
   const failed = (await Promise.allSettled(checks)).filter((one) => one.status === "rejected");
   for (const { reason } of failed) explain(log, reason, "configuration is not valid");
   if (failed.length > 0) return false;
-  log.info("configuration is valid", { path, routes: (await reading).routes.length });
+  const from = server === undefined
+    ? { path }
+    : { address: joinHostPort(server.host, server.port) };
+  log.info("configuration is valid", { ...from, routes: (await reading).routes.length });
   return true;
 }
 
@@ -95,6 +115,7 @@ function servingSettings(options: Options): ServingSettings {
       stall: options.duration("stall-timeout"),
     },
     trustedNetworks: options.string("trusted-downstreams"),
+    proxyNetworks: options.string("proxy-protocol-from"),
     connectTimeout: options.duration("connect-timeout"),
     shutdownTimeout: options.duration("shutdown-timeout"),
   };
@@ -151,12 +172,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   };
   const reloadStore = () =>
     store.reload().catch((error) => log.error("certificate store not read again", { error }));
-  const starting = startFileSource({
-    path: options.string("config"),
-    watch: options.boolean("config-watch"),
-    apply,
-    log,
-  });
+  const starting = startSource(options, { apply, log });
   let pending = false; // of a storm of signals each reload sees all that was changed before it
   reload = () => {
     if (pending) return;
@@ -177,6 +193,16 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   server.close();
   log.info("stopped");
   return true;
+}
+
+/** Resolves when the routes of a file are in force; those of a server are when they come. */
+async function startSource(options: Options, parts: RouteSourceOptions): Promise<RouteSource> {
+  const server = serverAddress(options);
+  if (server === undefined) {
+    const watch = options.boolean("config-watch");
+    return await startFileSource({ path: options.string("config"), watch, ...parts });
+  }
+  return (await import("./lib/networksource.ts")).startNetworkSource({ server, ...parts });
 }
 
 /** Does one thing for a person who watches, and answers what a CA asks for meanwhile. */

@@ -1,23 +1,19 @@
 /**
- * The server's side of the network configuration protocol, by which Centauris get their routes: on
- * one connection, any number of times, `CENTAURI`, version 00 00 00 01, a length as 4 bytes, most
- * significant first, and as many bytes of route configuration. Nothing is read back.
+ * The server's side of the network configuration protocol (see `confignetwork.ts`), by which
+ * Centauris get their routes. Nothing is read back.
  *
  * Who connects gets the latest routes at once, then each newer version; a slow client skips those
  * that are superseded, so no more than one waits for it. There is no authentication and no
- * encryption: the address must be one that only Centauris reach. Needs addr.ts, log.ts, `node:net`.
+ * encryption: the address must be one that only Centauris reach. Needs addr.ts, confignetwork.ts,
+ * log.ts, `node:net`.
  */
 import { Buffer } from "node:buffer";
 import net from "node:net";
 import { clearTimeout, setTimeout } from "node:timers";
 import { canonicalAddress, joinHostPort } from "./addr.ts";
+import { encodeConfig, payloadLength } from "./confignetwork.ts";
 import type { Fields, Logger } from "./log.ts";
 
-const MAGIC = "CENTAURI";
-const VERSION = 1;
-const HEADER = MAGIC.length + 4 + 4;
-/** Bytes of routes, as many as a route file may have. */
-const MAX_PAYLOAD = 16 * 1024 * 1024;
 /** Bytes that are handed to a socket at a time: a client that takes none for `stall` is dropped. */
 const CHUNK = 64 * 1024;
 /** Bytes that a client may send, for nothing; more is somebody else's protocol. */
@@ -45,18 +41,6 @@ export interface ConfigPush {
   update(text: string): void;
   /** Cuts all connections. */
   close(): Promise<void>;
-}
-
-/** The bytes of one message. Throws a RangeError for more than 16 MiB of routes. */
-export function encodeConfig(text: string): Buffer {
-  const length = Buffer.byteLength(text);
-  if (length > MAX_PAYLOAD) throw new RangeError(`more than ${MAX_PAYLOAD} bytes of routes`);
-  const frame = Buffer.alloc(HEADER + length);
-  frame.write(MAGIC, "latin1");
-  frame.writeUInt32BE(VERSION, MAGIC.length);
-  frame.writeUInt32BE(length, MAGIC.length + 4);
-  frame.write(text, HEADER);
-  return frame;
 }
 
 export function createConfigPush(options: ConfigPushOptions): ConfigPush {
@@ -106,7 +90,7 @@ export function createConfigPush(options: ConfigPushOptions): ConfigPush {
     } catch (error) {
       return log.error("routes not pushed: the old ones stay", { error: error as Error });
     }
-    log.info("routes pushed", { clients: clients.size, bytes: latest.length - HEADER });
+    log.info("routes pushed", { clients: clients.size, bytes: payloadLength(latest) });
     for (const client of clients) client.send();
   };
   const close = (): Promise<void> =>

@@ -8,6 +8,14 @@ import type { Logger } from "./log.ts";
 /** Milliseconds to wait after so many failures in a row: 1 s, 2 s, 4 s and so on up to 60 s. */
 export const backoff = (failures: number): number => 1_000 * Math.min(2 ** (failures - 1), 60);
 
+/** Milliseconds until the next try to connect: at first, and at most; it doubles. */
+const [FIRST_PAUSE, LONGEST_PAUSE] = [100, 30_000];
+
+/** Milliseconds until the next try; `random`: from 0 to 1, so that many don't try at a time. */
+export function pauseAfter(failures: number, random: number): number {
+  return Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE) * (0.5 + random / 2);
+}
+
 export interface Debounce {
   /** Runs once nothing has been triggered for the quiet time, or when the longest wait is over. */
   trigger(): void;

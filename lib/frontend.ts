@@ -32,6 +32,7 @@ import { Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
 import { Http2Connection } from "./http2server.ts";
 import type { Fields, Logger } from "./log.ts";
+import type { Accept } from "./proxyaccept.ts";
 import { pauseBelow, stapling, tlsAround } from "./runtime.ts";
 
 export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" | "handle"> {
@@ -45,6 +46,8 @@ export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" 
   /** In milliseconds; `handshake` from the connection to the end of the handshake. */
   readonly timeouts: ServerTimeouts & { readonly handshake: number };
   readonly trusted: AddressSet;
+  /** Whose connections begin with a PROXY header, as parseNetworks() takes it; default nobody's. */
+  readonly proxyNetworks?: string;
   /** The certificate for a name, or for a client that gave none. */
   readonly certificateFor: (serverName: string | undefined) =>
     | (ServedCertificate | undefined)
@@ -108,18 +111,18 @@ export class Frontend {
 
   /** Opens both ports; rejects if one can't be opened. */
   async listen(): Promise<void> {
-    const { httpPort, httpsPort } = this.#options;
-    await this.#open("https", httpsPort, (socket) => {
+    const { httpPort, httpsPort, timeouts } = this.#options;
+    await this.#open("https", httpsPort, timeouts.handshake, (socket, client) => {
       const onSecure: OnSecure = (secure, peer) =>
         this.#serve(secure, peer, this.#proxying, secure.alpnProtocol === "h2");
       const onEnd = () => this.#remove(handshake);
-      const handshake = new Handshake(socket, this.#options, onSecure, onEnd);
+      const handshake = new Handshake(socket, client, this.#options, onSecure, onEnd);
       this.#connections.add(handshake);
+      return handshake;
     });
-    await this.#open("http", httpPort, (socket) => {
-      const address = canonicalAddress(socket.remoteAddress ?? "");
+    await this.#open("http", httpPort, timeouts.head, (socket, address) => {
       const peer: Peer = { address, scheme: "http", serverName: undefined, certificateNames: [] };
-      this.#serve(socket, peer, this.#redirecting);
+      return this.#serve(socket, peer, this.#redirecting);
     });
   }
 
@@ -138,17 +141,27 @@ export class Frontend {
     for (const connection of this.#connections) connection.destroy();
   }
 
-  #open(service: string, port: number, accept: (socket: net.Socket) => void): Promise<void> {
-    const { log, maxConnections } = this.#options;
+  async #open(service: string, port: number, timeout: number, accept: Accept): Promise<void> {
+    const { log, maxConnections, clock, proxyNetworks: networks = "" } = this.#options;
     const { onListening = (at) => log.info("listening", at) } = this.#options;
+    if (networks !== "") {
+      const parts = { clock, log, networks, timeout, accept, open: this.#connections };
+      const onEnd = (connection: Connection) => this.#remove(connection);
+      accept = (await import("./proxyaccept.ts")).afterHeaders({ ...parts, onEnd });
+    }
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       // Deno 2.9 ignores createServer()'s own option for this.
-      if (this.#connections.size < maxConnections) return accept(socket.setKeepAlive(true, PROBE));
+      if (this.#connections.size < maxConnections) {
+        return void accept(
+          socket.setKeepAlive(true, PROBE),
+          canonicalAddress(socket.remoteAddress ?? ""),
+        );
+      }
       socket.on("error", () => {}).destroy();
       this.#sayRarely("too many connections", { limit: maxConnections, next: "closing new ones" });
     });
     this.#servers.push(server);
-    return new Promise((done, reject) => {
+    await new Promise<void>((done, reject) => {
       server.once("error", (error) => {
         reject(new Error(`can't listen on port ${port}`, { cause: error }));
       });
@@ -169,12 +182,13 @@ export class Frontend {
     this.#options.log.warn(message, fields);
   }
 
-  #serve(socket: net.Socket, peer: Peer, options: ServerOptions, isHttp2 = false): void {
+  #serve(socket: net.Socket, peer: Peer, options: ServerOptions, isHttp2 = false): Expiring {
     const client = { ...peer, trusted: this.#options.trusted.has(peer.address), judged: undefined };
     const Kind = isHttp2 ? Http2Connection : ServerConnection;
     const connection = new Kind(socket, client, options);
     this.#connections.add(connection);
     if (this.#draining) connection.drain();
+    return connection;
   }
 
   #remove(connection: Connection): void {
@@ -211,12 +225,18 @@ class Handshake implements Connection, Expiring {
   readonly #onData = (chunk: Buffer): void => this.#read(chunk);
 
   /** `onEnd` is called when the handshake is over, well or not. */
-  constructor(socket: net.Socket, options: FrontendOptions, onSecure: OnSecure, onEnd: () => void) {
+  constructor(
+    socket: net.Socket,
+    client: string,
+    options: FrontendOptions,
+    onSecure: OnSecure,
+    onEnd: () => void,
+  ) {
     this.#socket = socket;
+    this.#client = client;
     this.#options = options;
     this.#onSecure = onSecure;
     this.#onEnd = onEnd;
-    this.#client = canonicalAddress(socket.remoteAddress ?? "");
     this.deadline = options.clock.now + options.timeouts.handshake;
     options.clock.add(this);
     socket.on("data", this.#onData);

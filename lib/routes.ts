@@ -208,6 +208,7 @@ function openRoute(reader: Reader): void {
 
 function closeRoute(reader: Reader): void {
   const route = reader.routes.at(-1);
+  if (route) route.subject = [...new Set(route.subject)]; // asked for once each
   if (!route || route.upstreams.length > 0) return;
   const place = { ...reader, line: route.line };
   report(place, "no upstreams specified for route", route.domains.join(" "), "an upstream line");
@@ -226,8 +227,7 @@ function readDomains(reader: Reader, route: Draft, words: string[]): void {
 }
 
 function readSubject(reader: Reader, route: Draft, words: string[]): void {
-  const names = readNames(reader, "subject", words);
-  route.subject = [...new Set([...route.subject, ...names])]; // asked for once each
+  for (const name of readNames(reader, "subject", words)) route.subject.push(name);
 }
 
 /** The names in their one spelling, `*.` before a name allowed. Bad ones are reported, and stay. */

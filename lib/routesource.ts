@@ -7,47 +7,55 @@
  */
 import { type Buffer, isUtf8 } from "node:buffer";
 import { readLimited } from "./file.ts";
-import { type Logger, quote } from "./log.ts";
+import { errorText, type Logger, quote } from "./log.ts";
 import { parseRoutes, RouteError, type RouteTable } from "./routes.ts";
 import { type WatchFolder, watchPath } from "./watchfile.ts";
 
 /** Bytes of a file: no more than this and one are ever read, be it growing or a pipe. */
 const MAX_FILE = 16 * 1024 * 1024;
 
-/** Why a file's routes aren't in force: the step that failed and, in one line, every problem. */
+/** Where routes come from, for the log: a file, or `host:port` (see `networksource.ts`). */
+export type Origin = { readonly path: string } | { readonly address: string };
+
+/** Why routes aren't in force: the step that failed and, in one line, every problem. */
 export class RouteSourceError extends Error {
   readonly step: string;
-  readonly path: string;
+  readonly origin: Origin;
   /** Those of a RouteError, else the cause itself, which has no line. */
   readonly problems: readonly { readonly line?: number; readonly message: string }[];
 
-  constructor(step: string, path: string, cause: Error) {
-    super(`${step} ${quote(path)}: ${cause.message.replaceAll("\n", "; ")}`);
+  constructor(step: string, origin: Origin, cause: Error) {
+    const where = quote("path" in origin ? origin.path : origin.address);
+    super(`${step} ${where}: ${errorText(cause).replaceAll("\n", "; ")}`);
     const problems = cause instanceof RouteError ? cause.problems : [cause];
-    [this.step, this.path, this.problems] = [step, path, problems];
+    [this.step, this.origin, this.problems] = [step, origin, problems];
   }
 }
 
-export interface FileSource {
-  /** Reads and applies the file again; of all calls during a reload, one more is made. */
+/** What has routes, and puts them in force. */
+export interface RouteSource {
+  /** Gets and applies them again; of all calls during a reload, one more is made. */
   reload(): void;
-  /** Stops watching; a file that is being read is not applied any more. */
+  /** Ends it; routes that are being read are not applied any more. */
   close(): void;
 }
 
 /** `apply` puts a table in force; it isn't called again before it is done. */
-export interface FileSourceOptions {
+export interface RouteSourceOptions {
+  readonly apply: (table: RouteTable) => Promise<void> | void;
+  readonly log: Logger;
+}
+
+export interface FileSourceOptions extends RouteSourceOptions {
   readonly path: string;
   /** Whether a change of the file is a reload. */
   readonly watch: boolean;
-  readonly apply: (table: RouteTable) => Promise<void> | void;
-  readonly log: Logger;
   /** Default fs.watch(). */
   readonly watchFolder?: WatchFolder;
 }
 
 /** Resolves once the file's routes are in force; rejects with RouteSourceError if they can't be. */
-export async function startFileSource(options: FileSourceOptions): Promise<FileSource> {
+export async function startFileSource(options: FileSourceOptions): Promise<RouteSource> {
   const { path, apply, log } = options;
   let last: Buffer | undefined; // what was read last, applied or refused
   let wanted: "reload" | "check" | undefined;
@@ -63,7 +71,7 @@ export async function startFileSource(options: FileSourceOptions): Promise<FileS
     last = bytes;
     const table = await parse(path, bytes);
     if (closed) return;
-    await attempt("route manager error: failed to apply", path, () => apply(table));
+    await attemptApply({ path }, () => apply(table));
     log.info("routes loaded", { path, routes: table.routes.length });
   };
   const request = async (kind: "reload" | "check"): Promise<void> => {
@@ -94,34 +102,46 @@ export async function readRoutes(
   check: (table: RouteTable) => void = () => {},
 ): Promise<RouteTable> {
   const table = await parse(path, await readBytes(path));
-  await attempt("failed to parse config file", path, () => check(table));
+  await attempt("failed to parse config file", { path }, () => check(table));
   return table;
 }
 
 /** An event for each problem; `consequence` is what happens next. */
 export function logProblems(log: Logger, error: RouteSourceError, consequence: string): void {
   for (const { line, message } of error.problems) {
-    log.error(`${error.step}: ${consequence}`, { path: error.path, line, problem: message });
+    log.error(`${error.step}: ${consequence}`, { ...error.origin, line, problem: message });
   }
 }
 
-async function attempt<T>(step: string, path: string, work: () => T | Promise<T>): Promise<T> {
+/** Rejects with RouteSourceError. */
+export async function attempt<T>(
+  step: string,
+  origin: Origin,
+  work: () => T | Promise<T>,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    throw new RouteSourceError(step, path, error as Error);
+    throw new RouteSourceError(step, origin, error as Error);
   }
 }
 
+/** The same for putting a table in force. */
+export const attemptApply = (origin: Origin, apply: () => Promise<void> | void): Promise<void> =>
+  attempt("route manager error: failed to apply", origin, apply);
+
+/** The table of a whole file. Throws RouteError. */
+export function parseRouteBytes(bytes: Buffer): RouteTable {
+  const text = bytes.toString();
+  if (isUtf8(bytes)) return parseRoutes(text);
+  const line = text.slice(0, text.indexOf("\ufffd")).split("\n").length;
+  throw new RouteError([{ line, message: "invalid bytes: expected UTF-8" }]);
+}
+
 function readBytes(path: string): Promise<Buffer> {
-  return attempt("failed to open config file", path, () => readLimited(path, MAX_FILE));
+  return attempt("failed to open config file", { path }, () => readLimited(path, MAX_FILE));
 }
 
 function parse(path: string, bytes: Buffer): Promise<RouteTable> {
-  return attempt("failed to parse config file", path, () => {
-    const text = bytes.toString();
-    if (isUtf8(bytes)) return parseRoutes(text);
-    const line = text.slice(0, text.indexOf("\ufffd")).split("\n").length;
-    throw new RouteError([{ line, message: "invalid bytes: expected UTF-8" }]);
-  });
+  return attempt("failed to parse config file", { path }, () => parseRouteBytes(bytes));
 }

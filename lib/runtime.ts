@@ -43,6 +43,7 @@ export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffe
   inside[toBuffer] = buffer;
   inside[toRead] = (count: number) => read(buffer.subarray(0, count));
   handle.useUserBuffer(buffer);
+  if (socket.readableLength > 0) socket.once("data", read); // what was put back comes first
   socket.resume();
 }
 

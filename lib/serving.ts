@@ -14,7 +14,7 @@ import { parseRoutes, type Route, type RouteTable } from "./routes.ts";
 import { UpstreamPools } from "./upstream.ts";
 
 type Ports = "httpPort" | "httpsPort" | "redirectPort";
-type Limits = "limits" | "maxConnections" | "timeouts";
+type Limits = "limits" | "maxConnections" | "timeouts" | "proxyNetworks";
 
 /** What the options say of serving, as JSON can carry it; times in milliseconds. */
 export interface ServingSettings extends Pick<FrontendOptions, Ports | Limits> {

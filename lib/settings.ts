@@ -7,7 +7,8 @@ import { type Option, optionTable } from "./options.ts";
 
 export const CENTAURI_OPTIONS: readonly Option[] = optionTable(`
 Routes
-  config-source           choice file       file           Where the routes come from.
+  config-source           choice file|network  file        Where the routes come from.
+  config-network-address  string host:port  -              The server that sends them, see README.
   config                  string file       centauri.conf  The route file; SIGHUP reads it again.
   config-watch            boolean           false          Read the route file whenever it changes.
   validate                boolean           false          Do a start's checks, exit with 0 or 1.
@@ -18,6 +19,7 @@ Front end
   http-redirect-port      integer 1..65535  443            Where clients find HTTPS, for redirects.
   workers                 string number|auto  1            Processes that serve; auto: one a core.
   trusted-downstreams     string networks   -              CIDRs whose X-Forwarded fields are kept.
+  proxy-protocol-from     string networks   -              CIDRs that begin with a PROXY header.
 Certificates
   certificate-store-type  choice json       json           How certificates are kept.
   certificate-store       string file       certs.json     Certificates and their keys, mode 0600.

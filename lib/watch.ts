@@ -11,16 +11,16 @@
  * One that crashes and is started again counts as running in between, as Docker's own list has it,
  * and so does one that is paused; created and stopped ones don't.
  *
- * Needs `docker.ts`, `container.ts`, `log.ts`, and timers.
+ * Needs `docker.ts`, `container.ts`, `debounce.ts` (pauseAfter), `log.ts`, and timers.
  */
 import { setImmediate } from "node:timers";
 import { setTimeout as wait } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { type Container, ContainerError, isRunning, readContainer } from "./container.ts";
+import { pauseAfter } from "./debounce.ts";
 import { type Docker, DockerError } from "./docker.ts";
 import { errorText, type Logger } from "./log.ts";
 
-const [FIRST_PAUSE, LONGEST_PAUSE] = [100, 30_000]; // ms until the next try to connect; doubles
 const STEADY = 10_000; // ms after which a connection was good, and the pauses start over
 
 export interface WatchOptions {
@@ -58,11 +58,6 @@ export function reduce(state: State, changes: Changes): State {
     else next.set(id, container);
   }
   return next;
-}
-
-/** Milliseconds until the next try; `random`: from 0 to 1, so that many don't try at a time. */
-export function pauseAfter(failures: number, random: number): number {
-  return Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE) * (0.5 + random / 2);
 }
 
 /** Starts at once; `close` resolves when nothing is under way any more. */

@@ -81,7 +81,7 @@ function firstEphemeralPort(): number {
 }
 
 /** Starts the program and waits until `answers` resolves; rejects with its output if it doesn't. */
-async function startPeer(
+export async function startPeer(
   t: TestContext,
   name: string,
   args: readonly string[],
@@ -122,7 +122,7 @@ async function startPeer(
 }
 
 /** Another try with other ports if the program found one taken. */
-async function withPorts<T>(count: number, start: (ports: number[]) => Promise<T>): Promise<T> {
+export async function withPorts<T>(count: number, start: (ports: number[]) => Promise<T>): Promise<T> {
   for (let tries = 1;; tries++) {
     try {
       return await start(await freePorts(count));

@@ -2,12 +2,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import net from "node:net";
 import { test } from "node:test";
-import {
-  type ConfigPush,
-  type ConfigPushOptions,
-  createConfigPush,
-  encodeConfig,
-} from "../lib/configpush.ts";
+import { encodeConfig } from "../lib/confignetwork.ts";
+import { type ConfigPush, type ConfigPushOptions, createConfigPush } from "../lib/configpush.ts";
 import { type Recorder, recordLog, until } from "./recorder.ts";
 import type { Scope } from "./support.ts";
 

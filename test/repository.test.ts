@@ -30,6 +30,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   `),
   codecs: words(`
     http1 http1reader huffman hpack http2 http2head http2limits clienthello acmetls der x509 jose acmeobjects ocsp dnsmsg routes
+    confignetwork proxyprotocol
     gostring govalue gofloat gofmt templatelex templateliteral templatenode templateparse
     templatebuiltins templatecall templateexec template templatefunctions
     jsonstream container dockerhost labels yaml users hostnames explain diff
@@ -44,7 +45,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     causes challenges dns/provider dns/shared dns/tsig dns/acme-dns dns/cloudflare dns/desec
     dns/digitalocean dns/duckdns dns/exec dns/gandi dns/hetzner dns/httpreq dns/ionos dns/ovh
     dns/porkbun dns/rfc2136 dns/route53 dns/load dns/dns01 dns/persist dns/persist01
-    authority preflight order issuer stapling renewal autocert commands routesource frontend serving workers worker
+    authority preflight order issuer stapling renewal autocert commands routesource networksource proxyaccept frontend serving workers worker
     watch outputs notify configpush certfiles certsettings dotegecerts verdictlog dotegesettings
   `),
   entry: ENTRIES,

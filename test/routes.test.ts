@@ -161,6 +161,14 @@ test("parseRoutes() reads 10,000 routes and finds each", () => {
   for (const [at, name] of names.entries()) assert.equal(table.find(name), table.routes[at]);
 });
 
+test("parseRoutes() takes linear time for a route with very many subject lines", () => {
+  const lines = Array.from({ length: 200_000 }, (_, at) => `subject s${at % 150_000}.example\n`);
+  const start = performance.now();
+  const [route] = parseRoutes(`route a\nupstream b\n${lines.join("")}`).routes;
+  assert.equal(route!.subject.length, 150_000); // each once
+  assert.ok(performance.now() - start < 30_000); // hours, if each line looked at those before
+});
+
 test("nearest() suggests a name within two edits, in any case", () => {
   const names = ["route", "upstream", "on_error", "add"];
   const rows = { route: "route", ruote: "route", UPSTREM: "upstream", ad: "add", ade: "add" };

@@ -9,10 +9,10 @@ import { test, type TestContext } from "node:test";
 import type { Logger } from "../lib/log.ts";
 import type { RouteTable } from "../lib/routes.ts";
 import {
-  type FileSource,
   type FileSourceOptions,
   logProblems,
   readRoutes,
+  type RouteSource,
   RouteSourceError,
   startFileSource,
 } from "../lib/routesource.ts";
@@ -74,7 +74,7 @@ async function started(
   t: TestContext,
   events: Events,
   options: Partial<FileSourceOptions> = {},
-): Promise<{ source: FileSource; path: string }> {
+): Promise<{ source: RouteSource; path: string }> {
   const path = options.path ?? join(await newFolder(t), "routes.conf");
   if (options.path === undefined) await writeFile(path, routes("example.com"));
   const { log, apply } = events;

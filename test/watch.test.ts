@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Container } from "../lib/container.ts";
 import { createDocker } from "../lib/docker.ts";
-import { pauseAfter, reduce } from "../lib/watch.ts";
+import { pauseAfter } from "../lib/debounce.ts";
+import { reduce } from "../lib/watch.ts";
 import { described, engineRestarts, lives, watching } from "./dockerscenario.ts";
 import { type FakeEngine, type Interceptor, send, startFakeEngine } from "./fakeengine.ts";
 

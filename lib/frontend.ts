@@ -33,12 +33,20 @@ import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./htt
 import { Http2Connection } from "./http2server.ts";
 import type { Fields, Logger } from "./log.ts";
 import { pauseBelow, stapling, tlsAround } from "./runtime.ts";
+import type { Identify } from "./whois.ts";
 
 export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" | "handle"> {
   readonly httpPort: number;
   readonly httpsPort: number;
   /** The port that clients reach HTTPS on. */
   readonly redirectPort: number;
+  /**
+   * The ports are open at the addresses that listenOn() is told, and at no others; with `http` the
+   * plain port serves the routes, and there is no other.
+   */
+  readonly tailscale?: "http" | "https" | undefined;
+  /** Who clients are, for upstreams. */
+  readonly identify?: Identify;
   readonly log: Logger;
   /** Both ports together. */
   readonly maxConnections: number;
@@ -77,7 +85,8 @@ type Peer = Omit<Client, "trusted" | "judged">;
 export class Frontend {
   readonly #options: FrontendOptions;
   readonly #connections = new Set<Connection>();
-  readonly #servers: net.Server[] = [];
+  /** By service and address. */
+  readonly #servers = new Map<string, net.Server>();
   #onEmpty: (() => void) | undefined;
   #draining = false;
   #quietUntil = 0;
@@ -101,27 +110,59 @@ export class Frontend {
     this.#redirecting = { ...shared, handle: redirecting };
   }
 
-  /** Opens both ports; rejects if one can't be opened. */
+  /** Opens both ports, but for Tailscale's; rejects if one can't be opened. */
   async listen(): Promise<void> {
-    const { httpPort, httpsPort } = this.#options;
-    await this.#open("https", httpsPort, (socket) => {
-      const onSecure: OnSecure = (secure, peer) =>
-        this.#serve(secure, peer, this.#proxying, secure.alpnProtocol === "h2");
-      const onEnd = () => this.#remove(handshake);
-      const handshake = new Handshake(socket, this.#options, onSecure, onEnd);
-      this.#connections.add(handshake);
-    });
-    await this.#open("http", httpPort, (socket) => {
-      const address = canonicalAddress(socket.remoteAddress ?? "");
-      const peer: Peer = { address, scheme: "http", serverName: undefined, certificateNames: [] };
-      this.#serve(socket, peer, this.#redirecting);
-    });
+    if (this.#options.tailscale === undefined) await this.listenOn([""]);
+  }
+
+  /**
+   * Has the ports open at these addresses, "" for all there are, and at no others. Rejects if some
+   * can't be opened; the others are all the same.
+   */
+  async listenOn(addresses: readonly string[]): Promise<void> {
+    for (const [key, server] of this.#servers) {
+      if (addresses.some((address) => key.endsWith(` ${address}`))) continue;
+      server.close();
+      this.#servers.delete(key);
+    }
+    const { httpPort, httpsPort, tailscale } = this.#options;
+    const opened = addresses.flatMap((address) => [
+      ...tailscale === "http" ? [] : [this.#open("https", address, httpsPort, this.#acceptTls)],
+      this.#open("http", address, httpPort, this.#acceptPlain),
+    ]);
+    const failed = (await Promise.allSettled(opened)).find(({ status }) => status === "rejected");
+    if (failed?.status === "rejected") throw failed.reason;
+  }
+
+  readonly #acceptTls = (socket: net.Socket): void => {
+    const identify = this.#identify(socket); // while hands are shaken
+    const onSecure: OnSecure = (secure, peer) =>
+      this.#serve(secure, { ...peer, identify }, this.#proxying, secure.alpnProtocol === "h2");
+    const onEnd = () => this.#remove(handshake);
+    const handshake = new Handshake(socket, this.#options, onSecure, onEnd);
+    this.#connections.add(handshake);
+  };
+
+  readonly #acceptPlain = (socket: net.Socket): void => {
+    const address = canonicalAddress(socket.remoteAddress ?? "");
+    const peer: Peer = { address, scheme: "http", serverName: undefined, certificateNames: [] };
+    if (this.#options.tailscale !== "http") return this.#serve(socket, peer, this.#redirecting);
+    this.#serve(socket, { ...peer, identify: this.#identify(socket) }, this.#proxying);
+  };
+
+  /** Begins to find out who it is. */
+  #identify(socket: net.Socket): Client["identify"] {
+    const { identify } = this.#options;
+    if (identify === undefined) return undefined;
+    const [address, port] = [canonicalAddress(socket.remoteAddress ?? ""), socket.remotePort ?? 0];
+    identify(address, port);
+    return () => identify(address, port);
   }
 
   /** Stops accepting, lets what is in flight end for up to `timeout` milliseconds, then cuts it. */
   async drain(timeout: number): Promise<void> {
     this.#draining = true;
-    for (const server of this.#servers) server.close();
+    for (const server of this.#servers.values()) server.close();
     for (const connection of this.#connections) connection.drain();
     if (this.#connections.size === 0) return;
     await new Promise<void>((done) => {
@@ -133,7 +174,14 @@ export class Frontend {
     for (const connection of this.#connections) connection.destroy();
   }
 
-  #open(service: string, port: number, accept: (socket: net.Socket) => void): Promise<void> {
+  #open(
+    service: string,
+    host: string,
+    port: number,
+    accept: (socket: net.Socket) => void,
+  ): Promise<void> {
+    const key = `${service} ${host}`;
+    if (this.#draining || this.#servers.has(key)) return Promise.resolve();
     const { log, maxConnections } = this.#options;
     const { onListening = (at) => log.info("listening", at) } = this.#options;
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -142,12 +190,14 @@ export class Frontend {
       socket.on("error", () => {}).destroy();
       this.#sayRarely("too many connections", { limit: maxConnections, next: "closing new ones" });
     });
-    this.#servers.push(server);
+    this.#servers.set(key, server);
     return new Promise((done, reject) => {
       server.once("error", (error) => {
-        reject(new Error(`can't listen on port ${port}`, { cause: error }));
+        this.#servers.delete(key);
+        const where = host === "" ? `port ${port}` : joinHostPort(host, port);
+        reject(new Error(`can't listen on ${where}`, { cause: error }));
       });
-      server.listen({ port }, () => {
+      server.listen({ port, ...host !== "" && { host } }, () => {
         server.removeAllListeners("error");
         server.on("error", (error) => this.#sayRarely("accepting failed", { service, error }));
         const { address, port } = server.address() as net.AddressInfo;

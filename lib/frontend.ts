@@ -153,8 +153,9 @@ export class Frontend {
   /** Begins to find out who it is. */
   #identify(socket: net.Socket): Client["identify"] {
     const { identify } = this.#options;
-    if (identify === undefined) return undefined;
-    const [address, port] = [canonicalAddress(socket.remoteAddress ?? ""), socket.remotePort ?? 0];
+    const { remoteAddress, remotePort = 0 } = socket; // it may have left already
+    if (identify === undefined || remoteAddress === undefined) return undefined;
+    const [address, port] = [canonicalAddress(remoteAddress), remotePort];
     identify(address, port);
     return () => identify(address, port);
   }

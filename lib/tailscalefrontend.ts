@@ -92,6 +92,8 @@ export interface TailnetOptions {
   readonly mode: "http" | "https";
   readonly tailscaled: Tailscaled;
   readonly log: Logger;
+  /** Default LOOKS. */
+  readonly looks?: Readonly<typeof LOOKS>;
 }
 
 export class Tailnet {
@@ -118,16 +120,17 @@ export class Tailnet {
 
   /** Looks after the server's addresses and certificates until close(). */
   async run(server: Pick<Server, "listenOn" | "forget">): Promise<void> {
-    const { signal } = this.#stop;
+    const [{ signal }, { looks = LOOKS }] = [this.#stop, this.#options];
     this.#server = server;
-    let pause = LOOKS.first;
+    let pause = looks.first;
     while (!signal.aborted) {
       const problem = await this.#look();
       if (signal.aborted) return;
       this.#say(problem);
-      pause = problem === undefined ? LOOKS.first : Math.min(2 * pause, LOOKS.all);
-      if (problem === undefined) this.#askForCertificates().catch(() => {});
-      await wait(problem === undefined ? LOOKS.all : pause, undefined, { signal }).catch(() => {});
+      const isReady = problem === undefined;
+      if (isReady) this.#askForCertificates().catch(() => {});
+      await wait(isReady ? looks.all : pause, undefined, { signal }).catch(() => {});
+      pause = isReady ? looks.first : Math.min(2 * pause, looks.all);
     }
   }
 

@@ -233,8 +233,8 @@ export class Workers implements Server {
     } else if ("listening" in message) {
       place.state = "listening";
       place.onStart(message.listening);
-      const { addresses } = { addresses: this.#addresses };
-      if (addresses.length > 0) this.#tell({ addresses }, [place]).catch(() => {}); // it says it
+      const addresses = this.#addresses; // if they can't be opened, the next look will say so
+      if (addresses.length > 0) this.#tell({ addresses }, [place]).catch(() => {});
       if (!isFirst) log.info("worker replaced", { worker, pid: place.child.process.pid });
     } else if ("failed" in message) {
       place.onStart(new Error(message.failed));
@@ -247,7 +247,7 @@ export class Workers implements Server {
     place: Place,
     { whoIs, address, port }: { whoIs: number; address: string; port: number },
   ): Promise<void> {
-    const isPeer = isIP(`${address}`) !== 0 && Number.isSafeInteger(port);
+    const isPeer = typeof address === "string" && isIP(address) !== 0 && Number.isSafeInteger(port);
     const fields = isPeer ? await this.#options.identify?.(address, port) : [];
     send(place, { whose: whoIs, fields: fields ?? [] });
   }

@@ -138,13 +138,13 @@ async function createServer(
   },
 ): Promise<Server> {
   const [settings, count] = [servingSettings(options), workerCount(options)];
-  const identified = tailnet && { identify: tailnet.identify };
   if (count === 1) {
     const certificateOf: LocalParts["certificateOf"] = (route, name) => {
       const found = tailnet?.find(name);
       return found === undefined ? certificates.find(route) : found.certificate;
     };
-    return new LocalServer(settings, { log, certificateOf, ...identified });
+    const identify = tailnet?.identifySocket;
+    return new LocalServer(settings, { log, certificateOf, identify });
   }
   const { Workers } = await import("./lib/workers.ts");
   return new Workers({
@@ -154,7 +154,7 @@ async function createServer(
       wildcards: options.list("wildcard-domains"),
       log: { ...logSettings(options), terminal: process.stdout.isTTY === true },
     },
-    ...{ log, ...identified },
+    ...{ log, identify: tailnet?.identify },
     certificates: {
       identity: (key) => tailnet?.identity(key) ?? certificates.identity(key),
       unusable: (key, error) => certificates.unusable(key, error),

@@ -33,20 +33,16 @@ import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./htt
 import { Http2Connection } from "./http2server.ts";
 import type { Fields, Logger } from "./log.ts";
 import { pauseBelow, stapling, tlsAround } from "./runtime.ts";
-import type { Identify } from "./whois.ts";
 
 export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" | "handle"> {
   readonly httpPort: number;
   readonly httpsPort: number;
   /** The port that clients reach HTTPS on. */
   readonly redirectPort: number;
-  /**
-   * The ports are open at the addresses that listenOn() is told, and at no others; with `http` the
-   * plain port serves the routes, and there is no other.
-   */
+  /** Listens by listenOn() only; with `http` the plain port serves routes, and is the only one. */
   readonly tailscale?: "http" | "https" | undefined;
-  /** Who clients are, for upstreams. */
-  readonly identify?: Identify;
+  /** Begins to find out who a client is. */
+  readonly identify?: ((socket: net.Socket) => Client["identify"]) | undefined;
   readonly log: Logger;
   /** Both ports together. */
   readonly maxConnections: number;
@@ -115,49 +111,34 @@ export class Frontend {
     if (this.#options.tailscale === undefined) await this.listenOn([""]);
   }
 
-  /**
-   * Has the ports open at these addresses, "" for all there are, and at no others. Rejects if some
-   * can't be opened; the others are all the same.
-   */
-  async listenOn(addresses: readonly string[]): Promise<void> {
+  /** Has the ports open at these addresses, "" for all, and no others; rejects as listen() does. */
+  async listenOn(hosts: readonly string[]): Promise<void> {
     for (const [key, server] of this.#servers) {
-      if (addresses.some((address) => key.endsWith(` ${address}`))) continue;
-      server.close();
+      if (hosts.some((host) => key.endsWith(` ${host}`))) continue;
       this.#servers.delete(key);
+      server.close();
     }
-    const { httpPort, httpsPort, tailscale } = this.#options;
-    const opened = addresses.flatMap((address) => [
-      ...tailscale === "http" ? [] : [this.#open("https", address, httpsPort, this.#acceptTls)],
-      this.#open("http", address, httpPort, this.#acceptPlain),
-    ]);
-    const failed = (await Promise.allSettled(opened)).find(({ status }) => status === "rejected");
-    if (failed?.status === "rejected") throw failed.reason;
+    for (const host of hosts) await this.#openBoth(host);
   }
 
-  readonly #acceptTls = (socket: net.Socket): void => {
-    const identify = this.#identify(socket); // while hands are shaken
-    const onSecure: OnSecure = (secure, peer) =>
-      this.#serve(secure, { ...peer, identify }, this.#proxying, secure.alpnProtocol === "h2");
-    const onEnd = () => this.#remove(handshake);
-    const handshake = new Handshake(socket, this.#options, onSecure, onEnd);
-    this.#connections.add(handshake);
-  };
-
-  readonly #acceptPlain = (socket: net.Socket): void => {
-    const address = canonicalAddress(socket.remoteAddress ?? "");
-    const peer: Peer = { address, scheme: "http", serverName: undefined, certificateNames: [] };
-    if (this.#options.tailscale !== "http") return this.#serve(socket, peer, this.#redirecting);
-    this.#serve(socket, { ...peer, identify: this.#identify(socket) }, this.#proxying);
-  };
-
-  /** Begins to find out who it is. */
-  #identify(socket: net.Socket): Client["identify"] {
-    const { identify } = this.#options;
-    const { remoteAddress, remotePort = 0 } = socket; // it may have left already
-    if (identify === undefined || remoteAddress === undefined) return undefined;
-    const [address, port] = [canonicalAddress(remoteAddress), remotePort];
-    identify(address, port);
-    return () => identify(address, port);
+  async #openBoth(host: string): Promise<void> {
+    const { httpPort, httpsPort, tailscale, identify: begin } = this.#options;
+    if (tailscale !== "http") {
+      await this.#open("https", host, httpsPort, (socket) => {
+        const identify = begin?.(socket); // while hands are shaken
+        const onSecure: OnSecure = (secure, peer) =>
+          this.#serve(secure, { ...peer, identify }, this.#proxying, secure.alpnProtocol === "h2");
+        const onEnd = () => this.#remove(handshake);
+        const handshake = new Handshake(socket, this.#options, onSecure, onEnd);
+        this.#connections.add(handshake);
+      });
+    }
+    await this.#open("http", host, httpPort, (socket) => {
+      const address = canonicalAddress(socket.remoteAddress ?? "");
+      const peer: Peer = { address, scheme: "http", serverName: undefined, certificateNames: [] };
+      const isPlain = tailscale === "http", identify = isPlain ? begin?.(socket) : undefined;
+      this.#serve(socket, { ...peer, identify }, isPlain ? this.#proxying : this.#redirecting);
+    });
   }
 
   /** Stops accepting, lets what is in flight end for up to `timeout` milliseconds, then cuts it. */
@@ -175,14 +156,11 @@ export class Frontend {
     for (const connection of this.#connections) connection.destroy();
   }
 
-  #open(
-    service: string,
-    host: string,
-    port: number,
-    accept: (socket: net.Socket) => void,
+  async #open(
+    ...[service, host, port, accept]: [string, string, number, (socket: net.Socket) => void]
   ): Promise<void> {
     const key = `${service} ${host}`;
-    if (this.#draining || this.#servers.has(key)) return Promise.resolve();
+    if (this.#draining || this.#servers.has(key)) return;
     const { log, maxConnections } = this.#options;
     const { onListening = (at) => log.info("listening", at) } = this.#options;
     const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
@@ -192,7 +170,7 @@ export class Frontend {
       this.#sayRarely("too many connections", { limit: maxConnections, next: "closing new ones" });
     });
     this.#servers.set(key, server);
-    return new Promise((done, reject) => {
+    await new Promise<void>((done, reject) => {
       server.once("error", (error) => {
         this.#servers.delete(key);
         const where = host === "" ? `port ${port}` : joinHostPort(host, port);

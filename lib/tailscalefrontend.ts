@@ -14,7 +14,7 @@ import { OptionError, type Options } from "./options.ts";
 import { certificateNames, type Route, RouteError } from "./routes.ts";
 import type { Server } from "./serving.ts";
 import { type CertificatePair, type Tailscaled, userFields } from "./tailscale.ts";
-import { type Identify, NOBODY, rememberWhoIs } from "./whois.ts";
+import { type Identify, identifySockets, NOBODY, rememberWhoIs } from "./whois.ts";
 
 const [SECOND, HOUR] = [1_000, 60 * 60 * 1_000];
 /** Between two looks at the node, in milliseconds; while something is amiss, from `first` on. */
@@ -98,6 +98,8 @@ export interface TailnetOptions {
 
 export class Tailnet {
   readonly identify: Identify;
+  /** The same for a server in this process. */
+  readonly identifySocket: ReturnType<typeof identifySockets>;
   readonly #options: TailnetOptions;
   readonly #stop = new AbortController();
   readonly #held = new Map<string, Held>();
@@ -116,6 +118,7 @@ export class Tailnet {
     // Any user of this machine comes from its own address, and isn't the one it belongs to.
     this.identify = (address, port) =>
       this.#addresses.includes(address) ? NOBODY : identify(address, port);
+    this.identifySocket = identifySockets(this.identify);
   }
 
   /** Looks after the server's addresses and certificates until close(). */

@@ -1,10 +1,11 @@
 /**
- * Who clients are, by their addresses: asked once, and remembered for a while. Needs nothing but a
- * type of `http1.ts`.
+ * Who clients are, by their addresses: asked once, and remembered for a while. Needs `addr.ts`.
  *
  * A request waits only when nothing is known, and never longer than a deadline; what is a little
  * old is used while it is asked for again. Nobody is the answer when there is none.
  */
+import type { Socket } from "node:net";
+import { canonicalAddress } from "./addr.ts";
 import type { FieldLines } from "./http1.ts";
 
 /** Milliseconds that an answer holds; after twice that, nobody goes by it any more. */
@@ -85,6 +86,18 @@ export function rememberWhoIs(
     if (found !== undefined && now() < found.staleAt) return found.fields;
     const answer = asked.get(address) ?? start(address, port);
     return found !== undefined && now() < found.uselessAt ? found.fields : answer;
+  };
+}
+
+/** The same for sockets: begins to find out, and returns what tells as long as the socket lives. */
+export function identifySockets(
+  identify: Identify,
+): (socket: Socket) => (() => FieldLines | Promise<FieldLines>) | undefined {
+  return ({ remoteAddress, remotePort = 0 }) => {
+    if (remoteAddress === undefined) return undefined; // it has left already
+    const tell = () => identify(canonicalAddress(remoteAddress), remotePort);
+    tell();
+    return tell;
   };
 }
 

@@ -14,8 +14,7 @@ import type { FieldLines } from "./http1.ts";
 import { createLogger, errorText, type Level, type Logger } from "./log.ts";
 import { logBugs } from "./program.ts";
 import { type Route, tableOf } from "./routes.ts";
-import { LocalServer } from "./serving.ts";
-import type { Identify } from "./whois.ts";
+import { type LocalParts, LocalServer } from "./serving.ts";
 import type { FromWorker, Start, Task, ToWorker, WorkerSettings } from "./workers.ts";
 
 const ALIVE_INTERVAL = 1_000;
@@ -124,7 +123,7 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
       if (isStarting) listening.push(at);
       else if (worker === 1) log.info("listening", at);
     },
-    ...settings.tailscale !== undefined && { identify: await askWhoIs(asked, log) },
+    identify: settings.tailscale && await askWhoIs(asked, log),
   });
   // What holds at the start comes before what changes it.
   const loaded = Promise.all([
@@ -153,15 +152,16 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
 async function askWhoIs(
   asked: Map<number, (fields: FieldLines) => void>,
   log: Logger,
-): Promise<Identify> {
-  const { rememberWhoIs } = await import("./whois.ts");
+): Promise<LocalParts["identify"]> {
+  const { identifySockets, rememberWhoIs } = await import("./whois.ts");
   let last = 0;
   const ask = (address: string, port: number): Promise<FieldLines> =>
     new Promise((resolve) => {
       asked.set(++last, resolve);
       send({ whoIs: last, address, port });
     });
-  return rememberWhoIs(ask, { onFailure: (error) => log.debug("client unknown", { error }) });
+  const onFailure = (error: Error) => log.debug("client unknown", { error });
+  return identifySockets(rememberWhoIs(ask, { onFailure }));
 }
 
 // The main process decides, also when a signal goes to all processes of a group.

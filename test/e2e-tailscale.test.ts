@@ -233,15 +233,17 @@ test("the usual ports are the default, and others may be asked for", async (t) =
 
 test("redirect-to-primary keeps a plain port that isn't 80", async (t) => {
   const port = await freePort();
-  const site = await start(t, {
-    routes: (upstream) =>
-      `route a.example www.example\n  redirect-to-primary\n  upstream ${upstream}\n`,
-    env: { HTTP_PORT: `${port}` },
-  });
-  const client = await connectTo(t, "127.0.0.2", await site.portAt("127.0.0.2"));
-  client.write("GET /x HTTP/1.1\r\nHost: www.example\r\n\r\n");
-  const { head } = await readMessage(client);
-  assert.ok(head.includes(`\r\nLocation: http://a.example:${port}/x\r\n`), head);
+  for (const [given, shown] of [[`${port}`, `:${port}`], ["0", ""]] as const) {
+    const site = await start(t, {
+      routes: (upstream) =>
+        `route a.example www.example\n  redirect-to-primary\n  upstream ${upstream}\n`,
+      env: { HTTP_PORT: given },
+    });
+    const client = await connectTo(t, "127.0.0.2", await site.portAt("127.0.0.2"));
+    client.write("GET /x HTTP/1.1\r\nHost: www.example\r\n\r\n");
+    const { head } = await readMessage(client);
+    assert.ok(head.includes(`\r\nLocation: http://a.example${shown}/x\r\n`), head);
+  }
 });
 
 async function freePort(): Promise<number> {
@@ -350,6 +352,7 @@ test("the ports follow the node's addresses, whatever the workers do", async (t)
   const started = site.logs.map((line) => JSON.parse(line)).filter(isStart);
   assert.equal(started.length, 2);
   const after = site.logs.length;
+  await fake.stop(); // who comes back has the addresses nevertheless
   for (const { pid } of started) process.kill(pid, "SIGKILL");
   await site.waitForLog(({ msg }) => msg === "worker replaced", START_MS, after);
   await until(async () => !await refuses("127.0.0.3", port));

@@ -144,8 +144,9 @@ export class Tailnet {
 
   /** Whose certificates are wanted from now on. */
   want(routes: readonly Route[]): void {
-    const names = routes.flatMap(({ domains }) => domains).filter((name) => this.#has(name));
-    for (const name of this.#held.keys()) if (!names.includes(name)) this.#held.delete(name);
+    const all = routes.flatMap(({ domains }) => domains);
+    const names = new Set(all.filter((name) => this.#has(name)));
+    for (const name of this.#held.keys()) if (!names.has(name)) this.#held.delete(name);
     for (const name of names) {
       if (!this.#held.has(name)) this.#held.set(name, { next: 0, failures: 0 });
     }
@@ -166,8 +167,8 @@ export class Tailnet {
 
   /** For a worker: of a key as tailnetKey() makes them; undefined while there is none. */
   identity(key: string): Identity | undefined {
-    const [, held] = [...this.#held].find(([name]) => tailnetKey(name) === key) ?? [];
-    return identityOf(held);
+    const name = key.slice(key.indexOf(";") + 1);
+    return tailnetKey(name) === key ? identityOf(this.#held.get(name)) : undefined;
   }
 
   #has(name: string): boolean {
@@ -193,13 +194,12 @@ export class Tailnet {
   #say(problem: string | undefined): void {
     if (problem === this.#problem) return;
     const { log } = this.#options;
-    const isOpen = this.#addresses.length > 0;
     this.#problem = problem;
     if (problem === undefined) log.info("Tailscale is ready", { addresses: this.#addresses });
-    else {
-      const next = isOpen ? "what is open stays open; trying again" : "trying again";
-      log.warn("Tailscale isn't ready", { problem, next });
-    }
+    else {log.warn("Tailscale isn't ready", {
+        problem,
+        next: "what is open stays open; trying again",
+      });}
   }
 
   async #ask(address: string, port: number): Promise<readonly string[]> {

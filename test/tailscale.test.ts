@@ -331,7 +331,9 @@ test("a node that isn't ready is waited for, and the log says what to do", async
   const fake = await startFakeTailscale(t);
   fake.status = { BackendState: "NeedsLogin", Self: null };
   const { opened, recorder } = await startTailnet(t, fake);
-  await recorder.waitFor(/^warn Tailscale isn't ready .*run `tailscale up` trying again$/);
+  await recorder.waitFor(
+    /^warn Tailscale isn't ready .*run `tailscale up` what is open stays open; trying again$/,
+  );
   fake.status = { BackendState: "Running", TUN: false, Self: { TailscaleIPs: ["100.64.0.1"] } };
   await recorder.waitFor(/without userspace networking/);
   fake.status = running("192.0.2.1");

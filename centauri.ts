@@ -19,17 +19,18 @@ import { RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
 import type { RouteSource, RouteSourceOptions } from "./lib/routesource.ts";
 import { createFrontend, LocalServer, type Server } from "./lib/serving.ts";
-import type { ServingSettings } from "./lib/serving.ts";
+import type { LocalParts, ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import { CertificateStore } from "./lib/store.ts";
+import type { Tailnet } from "./lib/tailscalefrontend.ts";
 
 const PROVIDERS = ["lego", "selfsigned"];
 /** At the end, for challenges of orders under way, in milliseconds. */
 const CLEAN_UP_TIMEOUT = 5_000;
 const MAX_WORKERS = 256;
 
-/** What the table of options can't know. Throws OptionError. */
-function checkOptions(options: Options): void {
+/** What the table of options can't know. Rejects with OptionError. */
+async function checkOptions(options: Options): Promise<void> {
   const unknown = options.list("certificate-providers").find((name) => !PROVIDERS.includes(name));
   if (unknown !== undefined) {
     const expected = `expected ${PROVIDERS.join(" or ")}`;
@@ -39,6 +40,9 @@ function checkOptions(options: Options): void {
   commandOf(options);
   workerCount(options);
   serverAddress(options);
+  if (tailscaleMode(options) !== undefined) {
+    (await import("./lib/tailscalefrontend.ts")).checkTailscaleOptions(options);
+  }
   for (const name of ["trusted-downstreams", "proxy-protocol-from"]) {
     try {
       parseNetworks(options.string(name));
@@ -63,8 +67,17 @@ function openStore(options: Options): Promise<CertificateStore> {
   return CertificateStore.open(options.string("certificate-store"), () => new Date());
 }
 
-/** What a route file can't know by itself. Throws RouteError with all problems. */
-function checkRoutes({ routes }: RouteTable): void {
+/** What a route file can't know by itself throws RouteError with all problems. */
+async function routeCheck(options: Options): Promise<(table: RouteTable) => void> {
+  if (tailscaleMode(options) !== "https") return checkProviders;
+  const { checkTailscaleRoutes } = await import("./lib/tailscalefrontend.ts");
+  return (table) => {
+    checkProviders(table);
+    checkTailscaleRoutes(table);
+  };
+}
+
+function checkProviders({ routes }: RouteTable): void {
   const expected = `expected ${PROVIDERS.join(" or ")}`;
   const problems = routes
     .filter(({ provider }) => provider !== undefined && !PROVIDERS.includes(provider))
@@ -79,12 +92,13 @@ function checkRoutes({ routes }: RouteTable): void {
 async function validate(options: Options, log: Logger): Promise<boolean> {
   const { checkAutocert } = await import("./lib/autocert.ts");
   const [path, server] = [options.string("config"), serverAddress(options)];
+  const check = await routeCheck(options);
   const reading = server === undefined
-    ? readRoutes(path, checkRoutes)
-    : (await import("./lib/networksource.ts")).fetchRoutes(server, checkRoutes);
+    ? readRoutes(path, check)
+    : (await import("./lib/networksource.ts")).fetchRoutes(server, check);
   const checks = [
     ...[openStore(options), reading],
-    ...isAutomatic(options) ? [checkAutocert(acmeSettings(options), process.env)] : [],
+    ...usesAcme(options) ? [checkAutocert(acmeSettings(options), process.env)] : [],
   ];
   const failed = (await Promise.allSettled(checks)).filter((one) => one.status === "rejected");
   for (const { reason } of failed) explain(log, reason, "configuration is not valid");
@@ -101,11 +115,26 @@ function explain(log: Logger, error: Error, consequence: string): void {
   else log.error(consequence, { error });
 }
 
+/** Undefined for the TCP front end. */
+function tailscaleMode(options: Options): "http" | "https" | undefined {
+  if (options.choice("frontend") !== "tailscale") return undefined;
+  return options.choice("tailscale-mode") as "http" | "https";
+}
+
+const usesAcme = (options: Options): boolean =>
+  isAutomatic(options) && tailscaleMode(options) !== "http";
+
 function servingSettings(options: Options): ServingSettings {
+  const tailscale = tailscaleMode(options);
+  // At an address of its own nothing is in the way of the usual ports.
+  const port = (name: string, usual: number) =>
+    tailscale === undefined || options.isSet(name) ? options.integer(name) : usual;
+  const httpPort = port("http-port", 80);
   return {
-    httpPort: options.integer("http-port"),
-    httpsPort: options.integer("https-port"),
-    redirectPort: options.integer("http-redirect-port"),
+    tailscale,
+    httpPort,
+    httpsPort: port("https-port", 443),
+    redirectPort: port("http-redirect-port", tailscale === "http" ? httpPort || 80 : 443),
     limits: { bytes: options.size("max-head-size"), fields: options.integer("max-head-fields") },
     maxConnections: maxConnections(options),
     timeouts: {
@@ -124,11 +153,20 @@ function servingSettings(options: Options): ServingSettings {
 /** This process, or as many workers as the options ask for. */
 async function createServer(
   options: Options,
-  { certificates, log }: { certificates: Certificates; log: Logger },
+  { certificates, tailnet, log }: {
+    certificates: Certificates;
+    tailnet: Tailnet | undefined;
+    log: Logger;
+  },
 ): Promise<Server> {
   const [settings, count] = [servingSettings(options), workerCount(options)];
   if (count === 1) {
-    return new LocalServer(settings, { log, certificateOf: (route) => certificates.find(route) });
+    const certificateOf: LocalParts["certificateOf"] = (route, name) => {
+      const found = tailnet?.find(name);
+      return found === undefined ? certificates.find(route) : found.certificate;
+    };
+    const identify = tailnet?.identifySocket;
+    return new LocalServer(settings, { log, certificateOf, identify });
   }
   const { Workers } = await import("./lib/workers.ts");
   return new Workers({
@@ -138,7 +176,11 @@ async function createServer(
       wildcards: options.list("wildcard-domains"),
       log: { ...logSettings(options), terminal: process.stdout.isTTY === true },
     },
-    ...{ log, certificates },
+    ...{ log, identify: tailnet?.identify },
+    certificates: {
+      identity: (key) => tailnet?.identity(key) ?? certificates.identity(key),
+      unusable: (key, error) => certificates.unusable(key, error),
+    },
     write: (line) => void process.stdout.write(line),
   });
 }
@@ -153,8 +195,9 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     wildcards: options.list("wildcard-domains"),
     log,
   });
-  const server = await createServer(options, { certificates, log });
-  const autocert = isAutomatic(options)
+  const [tailnet, check] = [await createTailnet(options, log), await routeCheck(options)];
+  const server = await createServer(options, { certificates, tailnet, log });
+  const autocert = usesAcme(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, challenges: server.challenges, log, env: process.env },
       onChange: (names) => server.forget(certificates.renewed(names)),
@@ -162,12 +205,14 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     })
     : undefined;
   let routes: RouteTable["routes"] = [];
-  const obtain = () => autocert?.renewal.want(certificates.wanted(routes, "lego"));
+  const obtain = () =>
+    autocert?.renewal.want(certificates.wanted(tailnet?.others(routes) ?? routes, "lego"));
   let listening = false;
   const apply = async (table: RouteTable) => {
-    checkRoutes(table);
+    check(table);
     await server.apply(table, certificates.retain(table.routes));
     routes = table.routes;
+    tailnet?.want(routes);
     if (listening) obtain();
   };
   const reloadStore = () =>
@@ -182,11 +227,13 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   };
   const source = await starting;
   await server.listen();
+  tailnet?.run(server);
   listening = true; // now a CA that is told to look finds the answer
   obtain();
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
   source.close();
+  tailnet?.close();
   const ended = autocert?.close();
   await server.drain();
   await Promise.race([ended, new Promise((done) => setTimeout(done, CLEAN_UP_TIMEOUT))]);
@@ -203,6 +250,15 @@ async function startSource(options: Options, parts: RouteSourceOptions): Promise
     return await startFileSource({ path: options.string("config"), watch, ...parts });
   }
   return (await import("./lib/networksource.ts")).startNetworkSource({ server, ...parts });
+}
+
+async function createTailnet(options: Options, log: Logger): Promise<Tailnet | undefined> {
+  const mode = tailscaleMode(options);
+  if (mode === undefined) return undefined;
+  const { Tailnet } = await import("./lib/tailscalefrontend.ts");
+  const { createTailscaled } = await import("./lib/tailscale.ts");
+  const tailscaled = createTailscaled(options.string("tailscale-socket"));
+  return new Tailnet({ mode, tailscaled, log });
 }
 
 /** Does one thing for a person who watches, and answers what a CA asks for meanwhile. */

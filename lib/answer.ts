@@ -44,10 +44,10 @@ export function redirect(
   downstream: Downstream,
   head: RequestHead,
   name: string,
-  httpsPort: number,
+  clientsPort: number,
   scheme: string = downstream.client.scheme,
 ): undefined {
-  const port = scheme === "https" && httpsPort !== 443 ? `:${httpsPort}` : "";
+  const port = clientsPort === (scheme === "https" ? 443 : 80) ? "" : `:${clientsPort}`;
   const path = head.target === "*" ? "/" : head.target;
   return answer(downstream, head, 308, "", ["Location", `${scheme}://${name}${port}${path}`]);
 }

@@ -58,6 +58,11 @@ export function certificateKey(route: Route, wildcards: readonly string[]): stri
   return keyOf(route.provider, namesOf(route, wildcards));
 }
 
+/** The same of a name that Tailscale gave; undefined for any other name. */
+export function tailnetKey(name: string): string | undefined {
+  return name.endsWith(".ts.net") ? keyOf("tailscale", [name]) : undefined;
+}
+
 /** As certificateKey(), of names that wildcards are folded in. */
 export function keyOf(provider: string | undefined, names: readonly string[]): string {
   return `${provider ?? ""};${namesKey(names)}`;

@@ -17,6 +17,8 @@ export interface Client {
   readonly serverName: string | undefined;
   /** The names in the certificate that the connection was opened with. */
   readonly certificateNames: readonly string[];
+  /** Fields that tell an upstream who the client is; a promise, which never rejects, at first. */
+  readonly identify?: (() => FieldLines | Promise<FieldLines>) | undefined;
   /** The last authority that was judged: a client asks for the same one again and again. */
   judged: JudgedHost | undefined;
 }

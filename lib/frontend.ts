@@ -40,6 +40,10 @@ export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" 
   readonly httpsPort: number;
   /** The port that clients reach HTTPS on. */
   readonly redirectPort: number;
+  /** Listens by listenOn() only; with `http` the plain port serves routes, and is the only one. */
+  readonly tailscale?: "http" | "https" | undefined;
+  /** Begins to find out who a client is. */
+  readonly identify?: ((socket: net.Socket) => Client["identify"]) | undefined;
   readonly log: Logger;
   /** Both ports together. */
   readonly maxConnections: number;
@@ -85,7 +89,8 @@ type Peer = Omit<Client, "trusted" | "judged">;
 export class Frontend {
   readonly #options: FrontendOptions;
   readonly #connections = new Set<Connection>();
-  readonly #servers: net.Server[] = [];
+  /** By service and address. */
+  readonly #servers = new Map<string, net.Server>();
   #onEmpty: (() => void) | undefined;
   #draining = false;
   #quietUntil = 0;
@@ -109,27 +114,45 @@ export class Frontend {
     this.#redirecting = { ...shared, handle: redirecting };
   }
 
-  /** Opens both ports; rejects if one can't be opened. */
+  /** Opens both ports, but for Tailscale's; rejects if one can't be opened. */
   async listen(): Promise<void> {
-    const { httpPort, httpsPort, timeouts } = this.#options;
-    await this.#open("https", httpsPort, timeouts.handshake, (socket, client) => {
-      const onSecure: OnSecure = (secure, peer) =>
-        this.#serve(secure, peer, this.#proxying, secure.alpnProtocol === "h2");
-      const onEnd = () => this.#remove(handshake);
-      const handshake = new Handshake(socket, client, this.#options, onSecure, onEnd);
-      this.#connections.add(handshake);
-      return handshake;
-    });
-    await this.#open("http", httpPort, timeouts.head, (socket, address) => {
+    if (this.#options.tailscale === undefined) await this.listenOn([""]);
+  }
+
+  /** Has the ports open at these addresses, "" for all, and no others; rejects as listen() does. */
+  async listenOn(hosts: readonly string[]): Promise<void> {
+    for (const [key, server] of this.#servers) {
+      if (hosts.some((host) => key.endsWith(` ${host}`))) continue;
+      this.#servers.delete(key);
+      server.close();
+    }
+    for (const host of hosts) await this.#openBoth(host);
+  }
+
+  async #openBoth(host: string): Promise<void> {
+    const { httpPort, httpsPort, timeouts, tailscale, identify: begin } = this.#options;
+    if (tailscale !== "http") {
+      await this.#open("https", host, httpsPort, timeouts.handshake, (socket, client) => {
+        const identify = begin?.(socket); // while hands are shaken
+        const onSecure: OnSecure = (secure, peer) =>
+          this.#serve(secure, { ...peer, identify }, this.#proxying, secure.alpnProtocol === "h2");
+        const onEnd = () => this.#remove(handshake);
+        const handshake = new Handshake(socket, client, this.#options, onSecure, onEnd);
+        this.#connections.add(handshake);
+        return handshake;
+      });
+    }
+    await this.#open("http", host, httpPort, timeouts.head, (socket, address) => {
       const peer: Peer = { address, scheme: "http", serverName: undefined, certificateNames: [] };
-      return this.#serve(socket, peer, this.#redirecting);
+      const isPlain = tailscale === "http", identify = isPlain ? begin?.(socket) : undefined;
+      return this.#serve(socket, { ...peer, identify }, isPlain ? this.#proxying : this.#redirecting);
     });
   }
 
   /** Stops accepting, lets what is in flight end for up to `timeout` milliseconds, then cuts it. */
   async drain(timeout: number): Promise<void> {
     this.#draining = true;
-    for (const server of this.#servers) server.close();
+    for (const server of this.#servers.values()) server.close();
     for (const connection of this.#connections) connection.drain();
     if (this.#connections.size === 0) return;
     await new Promise<void>((done) => {
@@ -141,7 +164,11 @@ export class Frontend {
     for (const connection of this.#connections) connection.destroy();
   }
 
-  async #open(service: string, port: number, timeout: number, accept: Accept): Promise<void> {
+  async #open(
+    ...[service, host, port, timeout, accept]: [string, string, number, number, Accept]
+  ): Promise<void> {
+    const key = `${service} ${host}`;
+    if (this.#draining || this.#servers.has(key)) return;
     const { log, maxConnections, clock, proxyNetworks: networks = "" } = this.#options;
     const { onListening = (at) => log.info("listening", at) } = this.#options;
     if (networks !== "") {
@@ -160,12 +187,14 @@ export class Frontend {
       socket.on("error", () => {}).destroy();
       this.#sayRarely("too many connections", { limit: maxConnections, next: "closing new ones" });
     });
-    this.#servers.push(server);
+    this.#servers.set(key, server);
     await new Promise<void>((done, reject) => {
       server.once("error", (error) => {
-        reject(new Error(`can't listen on port ${port}`, { cause: error }));
+        this.#servers.delete(key);
+        const where = host === "" ? `port ${port}` : joinHostPort(host, port);
+        reject(new Error(`can't listen on ${where}`, { cause: error }));
       });
-      server.listen({ port }, () => {
+      server.listen({ port, ...host !== "" && { host } }, () => {
         server.removeAllListeners("error");
         server.on("error", (error) => this.#sayRarely("accepting failed", { service, error }));
         const { address, port } = server.address() as net.AddressInfo;

@@ -213,8 +213,9 @@ function readValue(option: Option, source: string, text: string): Value {
   const known = nearest(text, option.choices ?? []);
   const hint = known === undefined ? "" : `; did you mean ${known}?`;
   const shown = quote(text, MAX_QUOTED);
-  // `certificate-store-type` is a certificate store, as Go's errors have it.
-  const words = option.name.replace(/-type$/, "").replace(/[-.]/g, " ");
+  // `certificate-store-type` is a certificate store, and a mode has values, as Go's errors have it.
+  const words = option.name.replace(/-type$/, "").replace(/^.*-mode$/, "value for $&")
+    .replace(/[-.]/g, " ");
   const problem = option.kind === "choice"
     ? `${source}: unknown ${words}: ${/^[\w.-]+$/.test(text) ? text : shown}`
     : `can't use ${source} ${shown}`;

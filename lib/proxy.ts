@@ -12,6 +12,7 @@ import type { Clock } from "./clock.ts";
 import { fetchErrorPage } from "./errorpage.ts";
 import type { Client, Downstream, JudgedHost, RequestHandler } from "./exchange.ts";
 import {
+  type FieldLines,
   fieldValue,
   formatRequestHead,
   Http1Error,
@@ -73,7 +74,8 @@ export class Proxy {
       if (forwards === 0) return answer(downstream, head, head.method === "TRACE" ? 405 : 200, "");
     }
     const exchange = new Exchange(this.options, route, head, downstream);
-    exchange.start();
+    if (client.identify === undefined) exchange.start();
+    else exchange.startAs(client.identify());
     return exchange;
   }
 }
@@ -141,6 +143,17 @@ class Exchange implements RequestHandler, ResponseHandler {
       if (this.#done) connection.destroy();
       else this.#send(connection);
     }).catch((error: Error) => this.#connectFailed(upstream, error))
+      .catch((error: Error) => this.#giveUp(error));
+  }
+
+  /** Starts with fields that tell who the client is, once it is known. */
+  startAs(identity: FieldLines | Promise<FieldLines>): void {
+    if (!(identity instanceof Promise)) {
+      this.#fields.push(...identity);
+      return this.start();
+    }
+    this.#downstream.pauseRequest();
+    identity.then((fields) => this.#done || this.startAs(fields))
       .catch((error: Error) => this.#giveUp(error));
   }
 

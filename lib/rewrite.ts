@@ -28,7 +28,8 @@ const HOP_BY_HOP = dropped(
 /** Who the client is: an upstream believes these, so a client must not be able to say them. */
 const IDENTITY = dropped(
   "forwarded x-real-ip true-client-ip x-forwarded-host x-forwarded-proto tailscale-user-login " +
-    "tailscale-user-name tailscale-user-profile-pic",
+    "tailscale-user-name tailscale-user-profile-pic tailscale-headers-info " +
+    "tailscale-app-capabilities tailscale-funnel-request",
 ).set("x-forwarded-for", FORWARDED_FOR);
 
 /** A length is the message's own, whatever Connection says of it. */

@@ -13,7 +13,7 @@ import { Proxy } from "./proxy.ts";
 import { parseRoutes, type Route, type RouteTable } from "./routes.ts";
 import { UpstreamPools } from "./upstream.ts";
 
-type Ports = "httpPort" | "httpsPort" | "redirectPort";
+type Ports = "httpPort" | "httpsPort" | "redirectPort" | "tailscale";
 type Limits = "limits" | "maxConnections" | "timeouts" | "proxyNetworks";
 
 /** What the options say of serving, as JSON can carry it; times in milliseconds. */
@@ -28,8 +28,10 @@ export interface ServingSettings extends Pick<FrontendOptions, Ports | Limits> {
 export interface Server {
   /** What CAs are answered. */
   readonly challenges: ChallengeAnswers;
-  /** Opens the ports; says in the log where they are. */
+  /** Opens the ports, but for Tailscale's; says in the log where they are. */
   listen(): Promise<void>;
+  /** Has the ports open at these addresses, and at no others; rejects if some can't be opened. */
+  listenOn(addresses: readonly string[]): Promise<void>;
   /** Puts routes in force; certificates of these keys aren't served any more. */
   apply(table: RouteTable, stale: readonly string[]): Promise<void>;
   /** Certificates of these keys aren't served any more. */
@@ -40,7 +42,8 @@ export interface Server {
   close(): void;
 }
 
-type FrontendParts = "clock" | "log" | "challenges" | "certificateFor" | "handle" | "onListening";
+type Shared = "log" | "onListening" | "identify";
+type FrontendParts = Shared | "clock" | "challenges" | "certificateFor" | "handle";
 
 /** The ports, with the clock that their timeouts are measured with. */
 export function createFrontend(
@@ -50,8 +53,12 @@ export function createFrontend(
   return new Frontend({ ...settings, ...parts, trusted: parseNetworks(trustedNetworks) });
 }
 
-export interface LocalParts extends Pick<FrontendOptions, "log" | "onListening"> {
-  readonly certificateOf: (route: Route) => ReturnType<FrontendOptions["certificateFor"]>;
+export interface LocalParts extends Pick<FrontendOptions, Shared> {
+  /** Of a route, for one of its names; for those of Tailscale it depends on the name. */
+  readonly certificateOf: (
+    route: Route,
+    name: string,
+  ) => ReturnType<FrontendOptions["certificateFor"]>;
   /** For what keeps certificates elsewhere. */
   readonly forget?: (keys: readonly string[]) => void;
 }
@@ -78,7 +85,7 @@ export class LocalServer implements Server {
       ...{ ...rest, clock, challenges },
       certificateFor: (name) => {
         const route = name === undefined ? proxy.routes.fallback : proxy.routes.find(name);
-        return route === undefined ? undefined : certificateOf(route);
+        return route === undefined ? undefined : certificateOf(route, name ?? route.domains[0]);
       },
       handle: (head, downstream) => proxy.handle(head, downstream),
     });
@@ -86,6 +93,10 @@ export class LocalServer implements Server {
 
   listen(): Promise<void> {
     return this.#frontend.listen();
+  }
+
+  listenOn(addresses: readonly string[]): Promise<void> {
+    return this.#frontend.listenOn(addresses);
   }
 
   async apply(table: RouteTable, stale: readonly string[]): Promise<void> {

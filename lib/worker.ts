@@ -7,12 +7,14 @@
  */
 import process from "node:process";
 import { setInterval } from "node:timers";
-import { certificateKey, type Identity, type ServedCertificate, toServed } from "./contexts.ts";
+import { certificateKey, type Identity, type ServedCertificate } from "./contexts.ts";
+import { tailnetKey, toServed } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
+import type { FieldLines } from "./http1.ts";
 import { createLogger, errorText, type Level, type Logger } from "./log.ts";
 import { logBugs } from "./program.ts";
 import { type Route, tableOf } from "./routes.ts";
-import { LocalServer } from "./serving.ts";
+import { type LocalParts, LocalServer } from "./serving.ts";
 import type { FromWorker, Start, Task, ToWorker, WorkerSettings } from "./workers.ts";
 
 const ALIVE_INTERVAL = 1_000;
@@ -47,16 +49,21 @@ function createWorkerLog(settings: WorkerSettings["log"], worker: number): Logge
 
 /** Certificates by key: the main process is asked for each when it is needed first. */
 class AskedCertificates {
-  readonly #wildcards: readonly string[];
+  readonly #settings: Pick<WorkerSettings, "wildcards" | "tailscale">;
   readonly #served = new Map<string, { goodUntil: number; certificate: ServedCertificate }>();
   readonly #asked = new Map<string, PromiseWithResolver>();
 
-  constructor(wildcards: readonly string[]) {
-    this.#wildcards = wildcards;
+  constructor(settings: Pick<WorkerSettings, "wildcards" | "tailscale">) {
+    this.#settings = settings;
   }
 
-  find(route: Route): ServedCertificate | Promise<ServedCertificate | undefined> {
-    const key = certificateKey(route, this.#wildcards);
+  find(
+    route: Route,
+    name: string,
+  ): ServedCertificate | Promise<ServedCertificate | undefined> {
+    const { tailscale, wildcards } = this.#settings;
+    const own = tailscale === undefined ? undefined : tailnetKey(name);
+    const key = own ?? certificateKey(route, wildcards);
     const served = this.#served.get(key);
     if (served !== undefined && served.goodUntil > Date.now()) return served.certificate;
     let asked = this.#asked.get(key);
@@ -97,19 +104,26 @@ async function perform(server: LocalServer, task: Task): Promise<void> {
   if ("routes" in task) await server.apply(tableOf(task.routes), task.stale);
   else if ("forget" in task) await server.forget(task.forget);
   else if ("challenge" in task) await server.challenges.apply(task.challenge);
+  else if ("addresses" in task) await server.listenOn(task.addresses);
   else await server.drain();
 }
 
 async function start({ start: settings, worker, routes, challenges }: Start): Promise<void> {
   const log = createWorkerLog(settings.log, worker);
   logBugs(log);
-  const certificates = new AskedCertificates(settings.wildcards);
+  const certificates = new AskedCertificates(settings);
   const listening: Listening[] = [];
+  let isStarting = true;
+  const asked = new Map<number, (fields: FieldLines) => void>();
   const server = new LocalServer(settings, {
     log,
-    certificateOf: (route) => certificates.find(route),
+    certificateOf: (route, name) => certificates.find(route, name),
     forget: (keys) => certificates.forget(keys),
-    onListening: (at) => void listening.push(at),
+    onListening: (at) => {
+      if (isStarting) listening.push(at);
+      else if (worker === 1) log.info("listening", at);
+    },
+    identify: settings.tailscale && await askWhoIs(asked, log),
   });
   // What holds at the start comes before what changes it.
   const loaded = Promise.all([
@@ -118,6 +132,10 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
   ]);
   process.on("message", (message: ToWorker) => {
     if ("key" in message) return certificates.take(message.key, message.identity);
+    if ("whose" in message) {
+      asked.get(message.whose)?.(message.fields);
+      return void asked.delete(message.whose);
+    }
     if (!("task" in message)) return;
     const { id, task } = message;
     loaded.then(() => perform(server, task)).then(() => send({ id }), (error: Error) => {
@@ -126,7 +144,24 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
   });
   await loaded;
   await server.listen();
+  isStarting = false;
   send({ listening });
+}
+
+/** Who clients are, as the main process knows: `asked` has what its answers go to. */
+async function askWhoIs(
+  asked: Map<number, (fields: FieldLines) => void>,
+  log: Logger,
+): Promise<LocalParts["identify"]> {
+  const { identifySockets, rememberWhoIs } = await import("./whois.ts");
+  let last = 0;
+  const ask = (address: string, port: number): Promise<FieldLines> =>
+    new Promise((resolve) => {
+      asked.set(++last, resolve);
+      send({ whoIs: last, address, port });
+    });
+  const onFailure = (error: Error) => log.debug("client unknown", { error });
+  return identifySockets(rememberWhoIs(ask, { onFailure }));
 }
 
 // The main process decides, also when a signal goes to all processes of a group.

@@ -15,6 +15,7 @@
  * Needs `serving.ts`, `challenges.ts`, `certs.ts`, and the runtime's cluster module.
  */
 import cluster, { type Worker } from "node:cluster";
+import { isIP } from "node:net";
 import process from "node:process";
 import { clearInterval, setInterval, setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
@@ -22,9 +23,11 @@ import type { Certificates } from "./certs.ts";
 import { type ChallengeAnswer, ChallengeAnswers } from "./challenges.ts";
 import type { Identity } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
+import type { FieldLines } from "./http1.ts";
 import type { Level, Logger } from "./log.ts";
 import type { Route, RouteTable } from "./routes.ts";
 import type { Server, ServingSettings } from "./serving.ts";
+import type { Identify } from "./whois.ts";
 
 /** Looks at the workers, in milliseconds; one not heard of at so many of them in a row hangs. */
 const LOOK_INTERVAL = 2_000;
@@ -51,6 +54,7 @@ export type Task =
   | { readonly routes: readonly Route[]; readonly stale: readonly string[] }
   | { readonly forget: readonly string[] }
   | { readonly challenge: ChallengeAnswer }
+  | { readonly addresses: readonly string[] }
   | { readonly drain: true };
 
 /** All that holds when a worker starts. */
@@ -62,11 +66,12 @@ export interface Start {
   readonly challenges: readonly ChallengeAnswer[];
 }
 
-/** `start` comes first and answers `hello`; `key` answers `ask`. */
+/** `start` comes first and answers `hello`; `key` answers `ask`, `whose` answers `whoIs`. */
 export type ToWorker =
   | Start
   | { readonly id: number; readonly task: Task }
-  | { readonly key: string; readonly identity?: Identity | undefined };
+  | { readonly key: string; readonly identity?: Identity | undefined }
+  | { readonly whose: number; readonly fields: FieldLines };
 
 /** `failed` says why a start, or a task, isn't done. */
 export type FromWorker =
@@ -75,6 +80,7 @@ export type FromWorker =
   | { readonly failed: string }
   | { readonly id: number; readonly failed?: string }
   | { readonly ask: string }
+  | { readonly whoIs: number; readonly address: string; readonly port: number }
   | { readonly unusable: string; readonly problem: string }
   | { readonly line: string }
   | { readonly alive: true };
@@ -87,6 +93,8 @@ export interface WorkersOptions {
   readonly write: (line: string) => void;
   /** Whose certificates are served, by key (see contexts.ts). */
   readonly certificates: Pick<Certificates, "identity" | "unusable">;
+  /** Who clients are. */
+  readonly identify?: Identify | undefined;
 }
 
 /** A place that one worker after another has. */
@@ -109,6 +117,8 @@ export class Workers implements Server {
   readonly #options: WorkersOptions;
   readonly #places: Place[] = [];
   #routes: readonly Route[] = [];
+  /** Where Tailscale's ports are open. */
+  #addresses: readonly string[] = [];
   /** What CAs are answered now, for workers that start. */
   readonly #answers = new Map<string, ChallengeAnswer>();
   #looks: ReturnType<typeof setInterval> | undefined;
@@ -130,6 +140,11 @@ export class Workers implements Server {
     const numbers = Array.from({ length: this.#options.count }, (_, i) => i + 1);
     const [ports = []] = await Promise.all(numbers.map((number) => this.#start(number)));
     for (const at of ports) this.#options.log.info("listening", at);
+  }
+
+  listenOn(addresses: readonly string[]): Promise<void> {
+    this.#addresses = addresses;
+    return this.#tell({ addresses });
   }
 
   async apply({ routes }: RouteTable, stale: readonly string[]): Promise<void> {
@@ -165,8 +180,8 @@ export class Workers implements Server {
    * Resolves when every worker has done it, or has ended; one that hasn't started yet will have it
    * from the start. Rejects when one can't do it.
    */
-  async #tell(task: Task): Promise<void> {
-    const started = this.#places.filter(({ state }) => state !== "starting");
+  async #tell(task: Task, places: readonly Place[] = this.#places): Promise<void> {
+    const started = places.filter(({ state }) => state !== "starting");
     await Promise.all(started.map((place) =>
       new Promise<void>((done, reject) => {
         const id = ++this.#nextId;
@@ -204,7 +219,8 @@ export class Workers implements Server {
     if ("line" in message) write(String(message.line).slice(0, MAX_LINE));
     else if ("ask" in message) {
       send(place, { key: message.ask, identity: certificates.identity(message.ask) });
-    } else if ("unusable" in message) {
+    } else if ("whoIs" in message) this.#identify(place, message);
+    else if ("unusable" in message) {
       certificates.unusable(message.unusable, new Error(message.problem));
     } else if ("id" in message) {
       tasks.get(message.id)?.(message.failed);
@@ -217,12 +233,23 @@ export class Workers implements Server {
     } else if ("listening" in message) {
       place.state = "listening";
       place.onStart(message.listening);
+      const addresses = this.#addresses; // if they can't be opened, the next look will say so
+      if (addresses.length > 0) this.#tell({ addresses }, [place]).catch(() => {});
       if (!isFirst) log.info("worker replaced", { worker, pid: place.child.process.pid });
     } else if ("failed" in message) {
       place.onStart(new Error(message.failed));
       if (!isFirst) log.error("worker can't start", { worker, problem: message.failed });
       place.child.process.kill("SIGKILL");
     }
+  }
+
+  async #identify(
+    place: Place,
+    { whoIs, address, port }: { whoIs: number; address: string; port: number },
+  ): Promise<void> {
+    const isPeer = typeof address === "string" && isIP(address) !== 0 && Number.isSafeInteger(port);
+    const fields = isPeer ? await this.#options.identify?.(address, port) : [];
+    send(place, { whose: whoIs, fields: fields ?? [] });
   }
 
   #onEnd(place: Place, why: string, lived: number): void {

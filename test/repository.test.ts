@@ -37,7 +37,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   `),
   clients: words(`
     runtime http1output http1client upstream store account acmestate httpsclient acme resolver
-    watchfile command dockerdial docker dotegecache
+    watchfile command dockerdial docker dotegecache tailscale
   `),
   policy: words(`
     program acmesettings settings exchange rewrite answer errorpage proxy http1server http2output
@@ -45,7 +45,8 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     causes challenges dns/provider dns/shared dns/tsig dns/acme-dns dns/cloudflare dns/desec
     dns/digitalocean dns/duckdns dns/exec dns/gandi dns/hetzner dns/httpreq dns/ionos dns/ovh
     dns/porkbun dns/rfc2136 dns/route53 dns/load dns/dns01 dns/persist dns/persist01
-    authority preflight order issuer stapling renewal autocert commands routesource networksource proxyaccept frontend serving workers worker
+    authority preflight order issuer stapling renewal autocert commands routesource networksource
+    proxyaccept whois frontend serving tailscalefrontend workers worker
     watch outputs notify configpush certfiles certsettings dotegecerts verdictlog dotegesettings
   `),
   entry: ENTRIES,

@@ -50,6 +50,8 @@ export const requestRows: readonly RequestRow[] = [
       ...["Forwarded: for=1", "X-Real-IP: 1", "True-Client-Ip: 1", "x-forwarded-for: 1"],
       ...["X-FORWARDED-HOST: b", "X-Forwarded-Proto: http", "Tailscale-User-Login: root"],
       ...["Tailscale-User-Name: root", "tailscale-user-profile-pic: x"],
+      ...["Tailscale-Headers-Info: x", "Tailscale-App-Capabilities: {}"],
+      ...["Tailscale-Funnel-Request: ?1"],
     ],
     expect: USUAL,
   },

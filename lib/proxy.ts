@@ -172,7 +172,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     const route = this.#route.domains[0];
     const { log, pools } = this.#options;
     // A client can cause this as often as it likes, so only news is worth the operator's disk.
-    const say = pools.isNews(upstream) ? log.warn : log.debug;
+    const say = pools.noteFailure(upstream, error) ? log.warn : log.debug;
     say("upstream failed", { route, upstream: upstream.name, error, next });
   }
 
@@ -247,7 +247,10 @@ class Exchange implements RequestHandler, ResponseHandler {
     this.#responded = true;
     this.#body = undefined;
     this.#tunnel = head.status === 101;
-    if (this.#tunnel) this.#requestDone = false;
+    if (this.#tunnel) {
+      this.#requestDone = false;
+      if (this.#upstream) this.#options.pools.noteSuccess(this.#upstream);
+    }
     const fields = clientFields(head, this.#route.headers, this.#options.clock.date);
     this.#downstream.respond(head.status, head.reason, fields, length);
   }

@@ -20,6 +20,7 @@ import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./li
 import { createFrontend, LocalServer, type Server } from "./lib/serving.ts";
 import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
+import type { RoutesInForce, Status, StatusParts } from "./lib/status.ts";
 import { CertificateStore } from "./lib/store.ts";
 
 const PROVIDERS = ["lego", "selfsigned"];
@@ -133,6 +134,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     log,
   });
   const server = await createServer(options, { certificates, log });
+  const startedAt = Date.now();
   const autocert = isAutomatic(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, challenges: server.challenges, log, env: process.env },
@@ -141,12 +143,14 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     })
     : undefined;
   let routes: RouteTable["routes"] = [];
+  let inForce: RoutesInForce = { routes, from: options.string("config"), since: startedAt };
   const obtain = () => autocert?.renewal.want(certificates.wanted(routes, "lego"));
   let listening = false;
   const apply = async (table: RouteTable) => {
     checkRoutes(table);
     await server.apply(table, certificates.retain(table.routes));
     routes = table.routes;
+    inForce = { from: inForce.from, routes, since: Date.now() };
     if (listening) obtain();
   };
   const reloadStore = () =>
@@ -155,6 +159,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     path: options.string("config"),
     watch: options.boolean("config-watch"),
     apply,
+    onFailure: ({ problems }) => inForce = { ...inForce, failure: { at: Date.now(), problems } },
     log,
   });
   let pending = false; // of a storm of signals each reload sees all that was changed before it
@@ -168,8 +173,11 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   await server.listen();
   listening = true; // now a CA that is told to look finds the answer
   obtain();
+  const parts = { startedAt, inForce: () => inForce, certificates, server };
+  const status = await serveStatus(options, { ...parts, renewal: autocert?.renewal }, log);
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
+  status?.close();
   source.close();
   const ended = autocert?.close();
   await server.drain();
@@ -177,6 +185,23 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   server.close();
   log.info("stopped");
   return true;
+}
+
+/** Answers `--status`; what makes the answers is loaded when somebody asks. */
+async function serveStatus(
+  options: Options,
+  parts: StatusParts,
+  log: Logger,
+): Promise<{ close(): void } | undefined> {
+  const { serveStatus, statusSocket } = await import("./lib/statussocket.ts");
+  const path = statusSocket(options);
+  if (path === undefined) return undefined;
+  let made: Promise<() => Promise<Status>> | undefined;
+  const status = async () => {
+    made ??= import("./lib/status.ts").then(({ createStatus }) => createStatus(parts));
+    return (await made)();
+  };
+  return serveStatus({ path, status, log });
 }
 
 /** Does one thing for a person who watches, and answers what a CA asks for meanwhile. */
@@ -228,6 +253,9 @@ await startProgram({
   async run(options, _settings, log) {
     const work = options.boolean("validate") ? validate : commandOf(options) ? command : serve;
     try {
+      if (options.boolean("status")) {
+        return await (await import("./lib/statuscommand.ts")).statusCommand(options);
+      }
       return await work(options, log);
     } catch (error) {
       explain(log, error as Error, "can't start");

@@ -45,6 +45,8 @@ export interface ProxyOptions {
 export class Proxy {
   /** Replaced as a whole on reload; exchanges keep the route that they started with. */
   routes: RouteTable;
+  /** Requests so far, by the primary of their route. */
+  readonly requests: Map<string, number> = new Map();
   readonly options: ProxyOptions;
 
   constructor(routes: RouteTable, options: ProxyOptions) {
@@ -64,8 +66,10 @@ export class Proxy {
     if (route === undefined || !allowed) {
       return answer(downstream, head, 421, "This connection isn't for the host asked for.");
     }
-    if (route.redirectToPrimary && host.name !== route.domains[0]) {
-      return redirect(downstream, head, route.domains[0], this.options.redirectPort);
+    const [primary = ""] = route.domains;
+    this.requests.set(primary, (this.requests.get(primary) ?? 0) + 1);
+    if (route.redirectToPrimary && host.name !== primary) {
+      return redirect(downstream, head, primary, this.options.redirectPort);
     }
     if (head.method === "OPTIONS" || head.method === "TRACE") {
       // RFC 9110 section 7.6.2: whoever gets 0 is the one that was meant.

@@ -9,6 +9,7 @@ import { parseNetworks } from "./addr.ts";
 import { ChallengeAnswers } from "./challenges.ts";
 import { Clock } from "./clock.ts";
 import { Frontend, type FrontendOptions } from "./frontend.ts";
+import type { Report } from "./health.ts";
 import { Proxy } from "./proxy.ts";
 import { parseRoutes, type Route, type RouteTable } from "./routes.ts";
 import { UpstreamPools } from "./upstream.ts";
@@ -34,6 +35,8 @@ export interface Server {
   apply(table: RouteTable, stale: readonly string[]): Promise<void>;
   /** Certificates of these keys aren't served any more. */
   forget(keys: readonly string[]): Promise<void>;
+  /** What each process that serves says; `silent`: numbers of the workers that say nothing. */
+  report(): Promise<{ reports: readonly unknown[]; silent: readonly number[] }>;
   /** Stops accepting; resolves when what was in flight has ended, or its time was over. */
   drain(): Promise<void>;
   /** Ends everything at once. */
@@ -92,6 +95,15 @@ export class LocalServer implements Server {
     this.#proxy.routes = table;
     this.#parts.forget?.(stale);
     this.#pools.retain(new Set(table.routes.flatMap(upstreamNames)));
+    const primaries = new Set(table.routes.map(({ domains }) => domains[0]));
+    for (const name of this.#proxy.requests.keys()) {
+      if (!primaries.has(name)) this.#proxy.requests.delete(name);
+    }
+  }
+
+  async report(): Promise<{ reports: [Report]; silent: [] }> {
+    const requests = [...this.#proxy.requests];
+    return { reports: [{ upstreams: this.#pools.health(), requests }], silent: [] };
   }
 
   async forget(keys: readonly string[]): Promise<void> {

@@ -58,7 +58,12 @@ Limits
   max-head-size           size 1KiB..1MiB   64KiB          Of a request's head.
   max-head-fields         integer 1..10000  256            In a request's head.
   max-connections         integer 1..       10000          Of clients, each worker; Deno: 480.
+Status
+  status-socket           string file|off   -              For --status; default: the store's .sock.
+  status-page             boolean           false          Show it at /status of --metrics-port.
 Commands
+  status                  boolean           false          Say how the running one is, and exit.
+  json                    boolean           false          With --status: as JSON, all of it.
   obtain                  list names        -              Obtain one certificate now, and exit.
   account                 string action     -              rollover or deactivate, and exit.
   revoke                  string file       -              Revoke the certificate in it, and exit.

@@ -118,6 +118,9 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
   ]);
   process.on("message", (message: ToWorker) => {
     if ("key" in message) return certificates.take(message.key, message.identity);
+    if ("report" in message) {
+      return void server.report().then(({ reports: [report] }) => send({ report }));
+    }
     if (!("task" in message)) return;
     const { id, task } = message;
     loaded.then(() => perform(server, task)).then(() => send({ id }), (error: Error) => {

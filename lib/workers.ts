@@ -16,12 +16,13 @@
  */
 import cluster, { type Worker } from "node:cluster";
 import process from "node:process";
-import { clearInterval, setInterval, setTimeout } from "node:timers";
+import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
 import type { Certificates } from "./certs.ts";
 import { type ChallengeAnswer, ChallengeAnswers } from "./challenges.ts";
 import type { Identity } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
+import type { Report } from "./health.ts";
 import type { Level, Logger } from "./log.ts";
 import type { Route, RouteTable } from "./routes.ts";
 import type { Server, ServingSettings } from "./serving.ts";
@@ -35,6 +36,8 @@ const START_LOOKS = 30;
 const WELL_AFTER = 10_000;
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 30_000;
+/** For saying how it is, in milliseconds. */
+const REPORT_TIMEOUT = 2_000;
 /** UTF-16 units of a log line: one has no more fields that this is too little for. */
 const MAX_LINE = 256 * 1024;
 /** Variables that a worker has; others may hold secrets, such as those of DNS providers. */
@@ -62,8 +65,9 @@ export interface Start {
   readonly challenges: readonly ChallengeAnswer[];
 }
 
-/** `start` comes first and answers `hello`; `key` answers `ask`. */
+/** `start` comes first and answers `hello`; `key` answers `ask`; `report` is answered so. */
 export type ToWorker =
+  | { readonly report: true }
   | Start
   | { readonly id: number; readonly task: Task }
   | { readonly key: string; readonly identity?: Identity | undefined };
@@ -77,6 +81,7 @@ export type FromWorker =
   | { readonly ask: string }
   | { readonly unusable: string; readonly problem: string }
   | { readonly line: string }
+  | { readonly report: Report }
   | { readonly alive: true };
 
 export interface WorkersOptions {
@@ -102,6 +107,8 @@ interface Place {
   readonly tasks: Map<number, (failed?: string) => void>;
   /** Settles its start. */
   onStart: (result: readonly Listening[] | Error) => void;
+  /** Those who wait for its report; undefined when it won't come. */
+  readonly onReport: Set<(report?: unknown) => void>;
 }
 
 export class Workers implements Server {
@@ -139,6 +146,15 @@ export class Workers implements Server {
 
   forget(keys: readonly string[]): Promise<void> {
     return this.#tell({ forget: keys });
+  }
+
+  async report(): ReturnType<Server["report"]> {
+    const told = await Promise.all(this.#places.map(ask));
+    const silent = this.#places.filter((_, i) => told[i] === undefined);
+    return {
+      reports: told.filter((one) => one !== undefined),
+      silent: silent.map(({ number }) => number),
+    };
   }
 
   drain(): Promise<void> {
@@ -186,7 +202,7 @@ export class Workers implements Server {
     return new Promise((resolve, reject) => {
       const onStart: Place["onStart"] = (result) =>
         result instanceof Error ? reject(result) : resolve(result);
-      const fresh = { silent: 0, tasks: new Map(), onStart };
+      const fresh = { silent: 0, tasks: new Map(), onStart, onReport: new Set<never>() };
       const place: Place = { number, child, state: "starting", crashes, ...fresh };
       this.#places[number - 1] = place;
       child.on("message", (message: FromWorker) => this.#hear(place, message));
@@ -206,6 +222,8 @@ export class Workers implements Server {
       send(place, { key: message.ask, identity: certificates.identity(message.ask) });
     } else if ("unusable" in message) {
       certificates.unusable(message.unusable, new Error(message.problem));
+    } else if ("report" in message) {
+      for (const done of place.onReport) done(message.report);
     } else if ("id" in message) {
       tasks.get(message.id)?.(message.failed);
       tasks.delete(message.id);
@@ -230,7 +248,7 @@ export class Workers implements Server {
     const isFailedStart = place.state !== "listening" && place.crashes === undefined;
     place.onStart(new Error(`worker ${worker} ended while it started: ${why}`));
     place.state = "starting"; // is told nothing any more
-    for (const done of tasks.values()) done();
+    for (const done of [...tasks.values(), ...place.onReport]) done();
     tasks.clear();
     if (this.#ending || isFailedStart) return; // the latter ends the program
     const crashes = lived < WELL_AFTER ? (place.crashes ?? 0) + 1 : 0;
@@ -261,4 +279,19 @@ export class Workers implements Server {
 /** To one that has just ended, nothing: its end is heard by itself. */
 function send({ child }: Place, message: ToWorker): void {
   if (child.isConnected()) child.send(message, () => {});
+}
+
+/** What it says of itself; undefined if it isn't there, or doesn't in time. */
+function ask(place: Place): Promise<unknown> {
+  if (place.state !== "listening") return Promise.resolve(undefined);
+  return new Promise((resolve) => {
+    const done = (report?: unknown) => {
+      clearTimeout(timer);
+      place.onReport.delete(done);
+      resolve(report);
+    };
+    const timer = setTimeout(done, REPORT_TIMEOUT);
+    place.onReport.add(done);
+    send(place, { report: true });
+  });
 }

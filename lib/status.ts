@@ -198,7 +198,7 @@ function reloadFindings({ failure }: RoutesInForce): Finding[] {
   return [{
     level: "problem",
     cause: "reload-failed",
-    what: `new routes weren't taken, the old ones are in force: ${shown.join("; ")}`,
+    what: `${shown.join("; ")}; the routes of before stay in force`,
     advice: "Correct that, see what --validate says, and send SIGHUP.",
     at: time(at),
   }];

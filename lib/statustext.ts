@@ -32,7 +32,7 @@ export function statusText(status: Status, { colour }: { readonly colour: boolea
   const level = words.isWell ? "well" : "problem";
   const head = [
     `${paint(COLOURS[level], escape(words.headline))}\n`,
-    ...words.rows.map((row) => rowText(row, paint)),
+    ...wrap(escape(words.summary), WIDTH).map((line) => `${line}\n`),
   ].join("");
   const blocks = [
     ...words.findings.map((block) => blockText(block, block.level.toUpperCase(), paint)),
@@ -42,11 +42,11 @@ export function statusText(status: Status, { colour }: { readonly colour: boolea
   return head + blocks.map((block) => `\n${block}`).join("") + left;
 }
 
-function blockText({ level, title, rows }: Block, label: string, paint: Paint): string {
+function blockText({ level, title, rows, facts }: Block, label: string, paint: Paint): string {
   const lines = wrap(escape(title), WIDTH - label.length - 2);
   const head = lines.join(`\n${" ".repeat(label.length + 2)}`);
   return `${paint(COLOURS[level], label)}  ${head}\n` +
-    rows.map((row) => rowText(row, paint)).join("");
+    [...rows, ...facts].map((row) => rowText(row, paint)).join("");
 }
 
 function rowText({ title, text, mark }: Row, paint: Paint): string {

@@ -20,18 +20,19 @@ export interface Row {
   readonly mark?: "problem" | "warning" | "advice";
 }
 
-/** What belongs together; `level` says how it is. */
+/** What belongs together; `level` says how it is, `rows` what is wrong, `facts` what there is. */
 export interface Block {
   readonly level: "problem" | "warning" | "well";
   readonly title: string;
   readonly rows: readonly Row[];
+  readonly facts: readonly Row[];
 }
 
 export interface Words {
   /** `3 routes: 1 isn't served, 1 needs a look, 1 is well` */
   readonly headline: string;
   readonly isWell: boolean;
-  readonly rows: readonly Row[];
+  readonly summary: string;
   /** Of the program as a whole. */
   readonly findings: readonly Block[];
   /** Worst first, within the limits. */
@@ -59,19 +60,12 @@ export function statusWords(
   return {
     headline: headline(routes.length, problems, warnings),
     isWell: problems === 0 && findings.every(({ level }) => level !== "problem"),
-    rows: [
-      { title: "as of", text: instant(status.at) },
-      {
-        title: "routes",
-        text: `${cut(status.configuration.from)}, in force for ` +
-          span(now - Date.parse(status.configuration.since)),
-      },
-      { title: "running for", text: span(now - Date.parse(status.startedAt)) },
-    ],
+    summary: summary(status, now),
     findings: findings.map((finding) => ({
       level: finding.level,
       title: TITLES.get(finding.cause) ?? finding.cause,
       rows: findingRows(finding, now),
+      facts: [],
     })),
     routes: shown.map((route) => routeBlock(route, now)),
     left: left.join(" and "),
@@ -82,6 +76,13 @@ const TITLES: ReadonlyMap<string, string> = new Map([
   ["reload-failed", "New routes weren't taken"],
   ["worker-silent", "A worker is silent"],
 ]);
+
+/** `routes.conf, in force for 67 min; running for 5 days; as of …` */
+function summary({ at, startedAt, configuration: { from, since } }: Status, now: number): string {
+  const [force, running] = [since, startedAt].map((time) => span(now - Date.parse(time)));
+  return `Routes from ${cut(from)}, in force for ${force}; running for ${running}; ` +
+    `as of ${instant(at)}.`;
+}
 
 function headline(routes: number, problems: number, warnings: number): string {
   if (routes === 0) return "no routes yet";
@@ -104,8 +105,8 @@ function routeBlock(route: RouteStatus, now: number): Block {
   return {
     level,
     title: list(names, " "),
-    rows: [
-      ...findings.flatMap((finding) => findingRows(finding, now)),
+    rows: findings.flatMap((finding) => findingRows(finding, now)),
+    facts: [
       ...certificateRows(certificate, names, now),
       ...upstreams.slice(0, MAX_ITEMS).map((upstream) => ({
         title: "upstream",
@@ -115,8 +116,9 @@ function routeBlock(route: RouteStatus, now: number): Block {
         ? [{ title: "", text: `and ${number(upstreams.length - MAX_ITEMS)} more` }]
         : [],
       {
-        title: "requests",
-        text: `${number(requests)} (line ${line}${fallback ? ", the fallback" : ""})`,
+        title: "route",
+        text: `line ${line}${fallback ? ", the fallback" : ""}; ${number(requests)} ` +
+          `request${requests === 1 ? "" : "s"}`,
       },
     ],
   };
@@ -162,7 +164,7 @@ function certificateRows(
 function certificateText(certificate: CertificateStatus, now: number): string {
   const { state, provider, issuer = "", notAfter = "" } = certificate;
   const from = provider === "selfsigned" ? "self-signed" : `from ${cut(issuer) || "a CA"}`;
-  if (state === "valid") return `${from}, valid until ${moment(notAfter, now)}`;
+  if (state === "valid") return `${from}, valid for ${until(notAfter, now)}`;
   if (state === "on-demand") return "self-signed, made when somebody connects";
   if (state === "expired") return `${from}, ended ${moment(notAfter, now)}`;
   return state === "unusable" ? "there is one that can't be used" : "none";
@@ -170,10 +172,12 @@ function certificateText(certificate: CertificateStatus, now: number): string {
 
 function upstreamText(upstream: UpstreamStatus, now: number): string {
   const { name, state, since, workedAt } = upstream;
-  const answered = workedAt === undefined ? "never answered" : `answered ${moment(workedAt, now)}`;
-  const long = since === undefined ? "" : ` for ${span(now - Date.parse(since))}`;
   if (state === "unknown") return `${cut(name)}, not asked yet`;
-  return `${cut(name)} ${state}${long}, ${answered}`;
+  const long = since === undefined ? "" : ` for ${span(now - Date.parse(since))}`;
+  const last = workedAt === undefined
+    ? "never answered"
+    : `answered ${span(now - Date.parse(workedAt))} ago`;
+  return `${cut(name)} ${state}${long}, ${last}`;
 }
 
 function list(items: readonly string[], between: string): string {
@@ -188,6 +192,10 @@ function moment(at: string, now: number): string {
   const near = away > 0 ? `in ${span(away)}` : `${span(-away)} ago`;
   return `${near} (${instant(at)})`;
 }
+
+/** `34 days, until 2027-01-01 07:00:12 UTC` */
+const until = (at: string, now: number): string =>
+  `${span(Date.parse(at) - now)}, until ${instant(at)}`;
 
 /** `2026-11-28 07:00:12 UTC` */
 const instant = (at: string): string => `${at.slice(0, 19).replace("T", " ")} UTC`;

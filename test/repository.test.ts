@@ -45,6 +45,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     dns/digitalocean dns/duckdns dns/exec dns/gandi dns/hetzner dns/httpreq dns/ionos dns/ovh
     dns/porkbun dns/rfc2136 dns/route53 dns/load dns/dns01 dns/persist dns/persist01
     authority preflight order issuer stapling renewal autocert commands routesource frontend serving workers worker
+    metricsserver
     statuscauses status statuswords statustext statuspage statussocket statuscommand
     watch outputs notify configpush certfiles certsettings dotegecerts verdictlog dotegesettings
   `),

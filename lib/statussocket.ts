@@ -13,7 +13,7 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { lstatSync, rmSync } from "node:fs";
-import { chmod, lstat, rename, rm } from "node:fs/promises";
+import { chmod, lstat, rename, rm, stat } from "node:fs/promises";
 import net from "node:net";
 import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
@@ -96,6 +96,7 @@ const isSame = (served: Place, found: Place | undefined): boolean =>
 async function listen({ path, status, log }: StatusSocketOptions): Promise<Served> {
   const temporary = join(dirname(path), `.${randomBytes(6).toString("hex")}.sock`);
   for (const one of [path, temporary]) checkLength(one);
+  await stat(dirname(path)); // or else the socket's error would be about rights
   const found = await statOf(path);
   if (found !== undefined && !found.isSocket()) throw new Error("there is a file, and no socket");
   if (found !== undefined && await isAnswered(path)) {

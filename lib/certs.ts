@@ -134,7 +134,7 @@ export class Certificates {
     const records = providers.map((provider) => this.#store.find(provider, subject, alternates))
       .filter((record) => record !== undefined);
     const record = records.find(({ notAfter }) => Date.parse(notAfter) > Date.now()) ?? records[0];
-    const problem = this.#missing.get(certificateKey(route, this.#wildcards)) ?? "";
+    const problem = this.#missing.get(keyOf(route.provider, names)) ?? "";
     return { names, providers, record, problem };
   }
 

@@ -34,25 +34,28 @@ export const cutWords = (text: string): string => text.slice(0, MAX_WORDS);
  * All processes' reports in one. They are not believed more than they must be: names that aren't
  * known are left out, as is what has another shape.
  */
-export function mergeReports(
-  reports: readonly unknown[],
-  knows: (name: string) => boolean,
-): { upstreams: Map<string, Health>; requests: Map<string, number> } {
-  const upstreams = new Map<string, Health>();
-  const requests = new Map<string, number>();
-  for (const report of reports) {
-    const { upstreams: told, requests: counted } = Object(report);
-    for (const [name, health] of pairs(told)) {
-      if (!knows(name) || !isHealth(health)) continue;
-      const before = upstreams.get(name);
-      upstreams.set(name, before === undefined ? pick(health) : mergeHealth(before, health));
+export class Merged {
+  readonly upstreams = new Map<string, Health>();
+  readonly requests = new Map<string, number>();
+  readonly #known: ReadonlySet<string>;
+
+  /** `known`: names of upstreams and primaries of routes. */
+  constructor(known: ReadonlySet<string>) {
+    this.#known = known;
+  }
+
+  add(report: unknown): void {
+    const { upstreams, requests } = Object(report);
+    for (const [name, health] of pairs(upstreams)) {
+      if (!this.#known.has(name) || !isHealth(health)) continue;
+      const before = this.upstreams.get(name);
+      this.upstreams.set(name, before === undefined ? pick(health) : mergeHealth(before, health));
     }
-    for (const [primary, count] of pairs(counted)) {
-      if (!knows(primary) || !isCount(count)) continue;
-      requests.set(primary, (requests.get(primary) ?? 0) + count);
+    for (const [primary, count] of pairs(requests)) {
+      if (!this.#known.has(primary) || !isCount(count)) continue;
+      this.requests.set(primary, (this.requests.get(primary) ?? 0) + count);
     }
   }
-  return { upstreams, requests };
 }
 
 /** What happened last, in whichever process, says how it is. */
@@ -75,9 +78,11 @@ function pick({ workedAt, failures, since, failedAt, failure }: Health): Health 
 }
 
 /** Text and value, of what should be a list of pairs. */
-function pairs(list: unknown): [string, unknown][] {
-  if (!Array.isArray(list)) return [];
-  return list.filter((pair) => Array.isArray(pair) && typeof pair[0] === "string");
+function* pairs(list: unknown): Generator<[string, unknown]> {
+  if (!Array.isArray(list)) return;
+  for (const pair of list) {
+    if (Array.isArray(pair) && typeof pair[0] === "string") yield [pair[0], pair[1]];
+  }
 }
 
 const isCount = (value: unknown): value is number =>
@@ -89,6 +94,6 @@ const isTime = (value: unknown): boolean =>
 
 function isHealth(value: unknown): value is Health {
   const { workedAt, failures, since, failedAt, failure } = Object(value);
-  return [workedAt, since, failedAt].every(isTime) && isCount(failures) &&
+  return isTime(workedAt) && isTime(since) && isTime(failedAt) && isCount(failures) &&
     typeof failure === "string";
 }

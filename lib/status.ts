@@ -10,7 +10,7 @@
  */
 import { setImmediate } from "node:timers/promises";
 import type { Certificates, Stored } from "./certs.ts";
-import { type Health, mergeReports } from "./health.ts";
+import { type Health, Merged } from "./health.ts";
 import type { Outlook, Renewal } from "./renewal.ts";
 import type { Route } from "./routes.ts";
 import type { Server } from "./serving.ts";
@@ -149,28 +149,15 @@ type KnownFacts = WeakMap<CertificateRecord, Facts | Error>;
 async function gather(parts: StatusParts, known: KnownFacts): Promise<Status> {
   const { reports, silent } = await parts.server.report();
   const inForce = parts.inForce();
-  const names = new Set(
-    inForce.routes.flatMap((
-      { domains: [primary = ""], upstreams },
-    ) => [primary, ...upstreams.map(({ name }) => name)]),
-  );
-  const { upstreams, requests } = mergeReports(reports, (name) => names.has(name));
+  const merged = new Merged(namesIn(inForce.routes));
+  for (const report of reports) {
+    merged.add(report);
+    await setImmediate();
+  }
   const routes: RouteStatus[] = [];
   let turn = performance.now();
   for (const route of inForce.routes) {
-    const certificate = certificateOf(route, parts, known);
-    const health = upstreamsOf(route, upstreams);
-    const findings = [...certificate.findings, ...health.findings];
-    routes.push({
-      names: route.domains,
-      line: route.line,
-      fallback: route.fallback,
-      served: findings.every(({ level }) => level !== "problem"),
-      requests: requests.get(route.domains[0] ?? "") ?? 0,
-      certificate: certificate.status,
-      upstreams: health.statuses,
-      findings,
-    });
+    routes.push(routeStatus(route, parts, known, merged));
     if (performance.now() - turn < TURN) continue;
     await setImmediate();
     turn = performance.now();
@@ -185,6 +172,37 @@ async function gather(parts: StatusParts, known: KnownFacts): Promise<Status> {
     warnings: routes.filter(({ findings }) => findings.length > 0).length - problems,
     findings: [...reloadFindings(inForce), ...silent.map(silentWorker)],
     routes,
+  };
+}
+
+/** Of upstreams, and the primaries. */
+function namesIn(routes: readonly Route[]): Set<string> {
+  const names = new Set<string>();
+  for (const { domains: [primary = ""], upstreams } of routes) {
+    names.add(primary);
+    for (const { name } of upstreams) names.add(name);
+  }
+  return names;
+}
+
+function routeStatus(
+  route: Route,
+  parts: StatusParts,
+  known: KnownFacts,
+  merged: Merged,
+): RouteStatus {
+  const certificate = certificateOf(route, parts, known);
+  const health = upstreamsOf(route, merged.upstreams);
+  const findings = [...certificate.findings, ...health.findings];
+  return {
+    names: route.domains,
+    line: route.line,
+    fallback: route.fallback,
+    served: findings.every(({ level }) => level !== "problem"),
+    requests: merged.requests.get(route.domains[0] ?? "") ?? 0,
+    certificate: certificate.status,
+    upstreams: health.statuses,
+    findings,
   };
 }
 

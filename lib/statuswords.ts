@@ -63,7 +63,7 @@ export function statusWords(
     summary: summary(status, now),
     findings: findings.map((finding) => ({
       level: finding.level,
-      title: TITLES.get(finding.cause) ?? finding.cause,
+      title: TITLES.get(finding.cause) ?? cut(finding.cause),
       rows: findingRows(finding, now),
       facts: [],
     })),

@@ -64,6 +64,7 @@ export class Proxy {
     if (route === undefined || !allowed) {
       return answer(downstream, head, 421, "This connection isn't for the host asked for.");
     }
+    if (downstream.facts !== undefined) downstream.facts.route = route.domains[0];
     if (route.redirectToPrimary && host.name !== route.domains[0]) {
       return redirect(downstream, head, route.domains[0], this.options.redirectPort);
     }
@@ -131,6 +132,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     const upstream = pools.choose(this.#route.upstreams, this.#tried);
     if (upstream === undefined) return this.#unreachable();
     this.#upstream = upstream;
+    this.#downstream.facts?.onAsked(upstream.name);
     const fresh = IDEMPOTENT.has(this.#head.method) ? Infinity : FRESH_FOR;
     const idle = this.#onlyNew ? undefined : pools.take(upstream, fresh);
     if (idle !== undefined) return this.#send(idle);
@@ -171,6 +173,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   #logFailure(upstream: Upstream, error: Error, next: string): void {
     const route = this.#route.domains[0];
     const { log, pools } = this.#options;
+    this.#downstream.facts?.onUpstreamFailed();
     // A client can cause this as often as it likes, so only news is worth the operator's disk.
     const say = pools.isNews(upstream) ? log.warn : log.debug;
     say("upstream failed", { route, upstream: upstream.name, error, next });
@@ -226,6 +229,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onResponse(head: ResponseHead): void {
+    this.#downstream.facts?.onAnswered();
     const asked = this.#requestDone && fieldValue(this.#fields, "upgrade") !== undefined;
     if (head.status === 101 && !asked) {
       throw new Error(

@@ -41,6 +41,8 @@ export interface FileSourceOptions {
   /** Whether a change of the file is a reload. */
   readonly watch: boolean;
   readonly apply: (table: RouteTable) => Promise<void> | void;
+  /** Told why a reload changed nothing; the log is, too. */
+  readonly onFailure?: (error: RouteSourceError) => void;
   readonly log: Logger;
   /** Default fs.watch(). */
   readonly watchFolder?: WatchFolder;
@@ -72,7 +74,10 @@ export async function startFileSource(options: FileSourceOptions): Promise<FileS
     running = true;
     await undefined; // what is asked for in one turn is one reload
     while (wanted !== undefined) {
-      await load().catch((error) => logProblems(log, error, "the old routes stay"));
+      await load().catch((error) => {
+        logProblems(log, error, "the old routes stay");
+        options.onFailure?.(error);
+      });
     }
     running = false;
   };

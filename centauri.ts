@@ -19,6 +19,7 @@ import { OptionError, type Options } from "./lib/options.ts";
 import { logSettings, signalled, startProgram } from "./lib/program.ts";
 import { RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
+import { onUserSignal } from "./lib/runtime.ts";
 import { createFrontend, type LocalParts, LocalServer, type Server } from "./lib/serving.ts";
 import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
@@ -161,7 +162,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   // Before anything else, for whoever sends one to a program that is starting would end it, or have
   // Node listen for a debugger.
   process.on("SIGHUP", () => reload());
-  process.on("SIGUSR1", () => reopen());
+  onUserSignal(() => reopen());
   const store = await openStore(options);
   const certificates = new Certificates(store, {
     providers: providersInUse(options),

@@ -13,6 +13,7 @@ import { createLogger, errorText, type Level, type Logger } from "./log.ts";
 import type { Observation } from "./observing.ts";
 import { logBugs } from "./program.ts";
 import { type Route, tableOf } from "./routes.ts";
+import { onUserSignal } from "./runtime.ts";
 import { LocalServer } from "./serving.ts";
 import type { FromWorker, Start, Task, ToWorker, WorkerSettings } from "./workers.ts";
 
@@ -152,6 +153,7 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) {
   process.on(signal, () => {});
 }
+onUserSignal(() => {});
 process.once("disconnect", () => process.exit(0));
 process.once("message", (message: ToWorker) => {
   if (!("start" in message)) return;

@@ -26,9 +26,13 @@ const BUFFER = 4 * 1024 * 1024;
 const LAST_TIMEOUT = 2_000;
 /** Between two words in the log about lines that are lost, in milliseconds. */
 const SAY_INTERVAL = 60_000;
-/** To open what has no reader, or write what it has no room for, would stop the program. */
-const FLAGS = fs.constants.O_WRONLY | fs.constants.O_APPEND | fs.constants.O_CREAT |
-  fs.constants.O_NONBLOCK;
+const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
+/**
+ * A pipe without a reader is an error then, and one that is full doesn't hold up a thread. Deno
+ * (2.9) doesn't say how much it had written when a write fails in the middle: there they wait.
+ */
+const WAITS = "Deno" in globalThis;
+const FLAGS = O_WRONLY | O_APPEND | O_CREAT | (WAITS ? 0 : O_NONBLOCK);
 const MODE = 0o640;
 /** When a pipe whose reader is slow is looked at again, in milliseconds. */
 const FULL_PIPE_WAIT = 20;
@@ -201,7 +205,7 @@ class LogFile {
         setTimeout(() => this.#writeFrom(file, bytes, at, done), FULL_PIPE_WAIT);
       } else if (error === null && end < bytes.length) this.#writeFrom(file, bytes, end, done);
       else {
-        if (end > 0) this.#isTorn = bytes[end - 1] !== LF;
+        this.#isTorn = WAITS && error ? true : end > 0 ? bytes[end - 1] !== LF : this.#isTorn;
         done(error);
       }
     });

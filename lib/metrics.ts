@@ -113,14 +113,20 @@ const lengthOf = ({ type, bounds = [] }: Family): number =>
   type === "histogram" ? bounds.length + 2 : 1;
 
 function addSeries(kept: Kept, [labels, numbers]: readonly unknown[]): void {
-  const values = listOf(labels).filter((one) => typeof one === "string" && one.length <= MAX_LABEL);
-  const added = listOf(numbers).filter((one) => typeof one === "number" && Number.isFinite(one));
-  if (values.length !== kept.family.labels.length || kept.series.size >= MAX_SERIES) return;
-  if (kept.family.type !== "gauge" && added.some((one) => one as number < 0)) return;
-  if (added.length !== lengthOf(kept.family)) return;
-  const to = seriesOf(kept, values as string[]);
-  for (let i = 0; i < to.length; i++) to[i]! += added[i] as number;
+  const { family, series } = kept;
+  const values = listOf(labels), added = listOf(numbers);
+  const fits = values.length === family.labels.length && values.every(isLabel) &&
+    added.length === lengthOf(family) && added.every(isFinite);
+  if (!fits || series.size >= MAX_SERIES) return;
+  if (family.type !== "gauge" && added.some((one) => one < 0)) return;
+  const to = seriesOf(kept, values);
+  for (let i = 0; i < to.length; i++) to[i]! += added[i]!;
 }
+
+const isLabel = (value: unknown): value is string =>
+  typeof value === "string" && value.length <= MAX_LABEL;
+
+const isFinite = (value: unknown): value is number => Number.isFinite(value);
 
 const listOf = (value: unknown): readonly unknown[] => Array.isArray(value) ? value : [];
 

@@ -12,12 +12,15 @@ import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
 import { type Logger, quote } from "./lib/log.ts";
+import type { Monitor } from "./lib/monitor.ts";
+import type { Pages } from "./lib/metricsserver.ts";
 import { parseDecimal } from "./lib/number.ts";
 import { OptionError, type Options } from "./lib/options.ts";
 import { logSettings, signalled, startProgram } from "./lib/program.ts";
 import { RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
-import { createFrontend, LocalServer, type Server } from "./lib/serving.ts";
+import { onUserSignal } from "./lib/runtime.ts";
+import { createFrontend, type LocalParts, LocalServer, type Server } from "./lib/serving.ts";
 import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import type { RoutesInForce, Status, StatusParts } from "./lib/status.ts";
@@ -104,11 +107,17 @@ function servingSettings(options: Options): ServingSettings {
 /** This process, or as many workers as the options ask for. */
 async function createServer(
   options: Options,
-  { certificates, log }: { certificates: Certificates; log: Logger },
+  { certificates, log, monitor }: {
+    certificates: Certificates;
+    log: Logger;
+    monitor: Monitor | undefined;
+  },
 ): Promise<Server> {
   const [settings, count] = [servingSettings(options), workerCount(options)];
   if (count === 1) {
-    return new LocalServer(settings, { log, certificateOf: (route) => certificates.find(route) });
+    const { observer, metrics } = monitor?.local() ?? {};
+    const certificateOf: LocalParts["certificateOf"] = (route) => certificates.find(route);
+    return new LocalServer(settings, { log, certificateOf, observer, metrics });
   }
   const { Workers } = await import("./lib/workers.ts");
   return new Workers({
@@ -117,28 +126,59 @@ async function createServer(
       ...settings,
       wildcards: options.list("wildcard-domains"),
       log: { ...logSettings(options), terminal: process.stdout.isTTY === true },
+      observe: monitor?.settings ?? { metrics: false },
     },
-    ...{ log, certificates },
+    ...{ log, certificates, ended: monitor?.ended },
+    takeLines: (lines) => monitor?.takeLines(lines),
     write: (line) => void process.stdout.write(line),
   });
 }
 
+/** Metrics and the access log, where the options ask for either. */
+async function createMonitor(
+  options: Options,
+  parts: { store: CertificateStore; log: Logger },
+): Promise<Monitor | undefined> {
+  const [metrics, accessLog] = [options.integer("metrics-port") > 0, options.string("access-log")];
+  if (!metrics && accessLog === "") return undefined;
+  return await (await import("./lib/monitor.ts")).Monitor.open({
+    ...{ ...parts, metrics, accessLog },
+    format: options.choice("access-log-format") as "combined" | "json",
+    wildcards: options.list("wildcard-domains"),
+    providers: providersInUse(options),
+  });
+}
+
+/** Resolves when the port for metrics is open, if there is to be one; with what closes it. */
+async function openMetricsPort(options: Options, log: Logger, pages: Pages): Promise<() => void> {
+  const [port, address] = [options.integer("metrics-port"), options.string("metrics-address")];
+  if (port === 0) return () => {};
+  const { startMetricsServer } = await import("./lib/metricsserver.ts");
+  return (await startMetricsServer({ port, address, pages, log })).close;
+}
+
 async function serve(options: Options, log: Logger): Promise<boolean> {
   let reload = () => {};
-  // Before anything else, for whoever sends it to a program that is starting would end it.
+  let reopen = () => {};
+  // Before anything else, for whoever sends one to a program that is starting would end it, or have
+  // Node listen for a debugger.
   process.on("SIGHUP", () => reload());
+  onUserSignal(() => reopen());
   const store = await openStore(options);
   const certificates = new Certificates(store, {
     providers: providersInUse(options),
     wildcards: options.list("wildcard-domains"),
     log,
   });
-  const server = await createServer(options, { certificates, log });
   const startedAt = Date.now();
+  const monitor = await createMonitor(options, { store, log });
+  reopen = () => monitor?.reopen();
+  const server = await createServer(options, { certificates, log, monitor });
   const autocert = isAutomatic(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, challenges: server.challenges, log, env: process.env },
       onChange: (names) => server.forget(certificates.renewed(names)),
+      onFailure: (names) => monitor?.onOrderFailed(names),
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
@@ -151,6 +191,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     await server.apply(table, certificates.retain(table.routes));
     routes = table.routes;
     inForce = { from: inForce.from, routes, since: Date.now() };
+    monitor?.onReload(routes);
     if (listening) obtain();
   };
   const reloadStore = () =>
@@ -159,7 +200,10 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     path: options.string("config"),
     watch: options.boolean("config-watch"),
     apply,
-    onFailure: ({ problems }) => inForce = { ...inForce, failure: { at: Date.now(), problems } },
+    onFailure: ({ problems }) => {
+      monitor?.onReloadFailed();
+      inForce = { ...inForce, failure: { at: Date.now(), problems } };
+    },
     log,
   });
   let pending = false; // of a storm of signals each reload sees all that was changed before it
@@ -170,6 +214,10 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
       .then((started) => started.reload(), () => {});
   };
   const source = await starting;
+  const pages: Pages = new Map(
+    monitor && [["/metrics", () => monitor.page(server.counts())] as const],
+  );
+  const closeMetrics = await openMetricsPort(options, log, pages);
   await server.listen();
   listening = true; // now a CA that is told to look finds the answer
   obtain();
@@ -182,6 +230,8 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   const ended = autocert?.close();
   await server.drain();
   await Promise.race([ended, new Promise((done) => setTimeout(done, CLEAN_UP_TIMEOUT))]);
+  await monitor?.close();
+  closeMetrics();
   server.close();
   log.info("stopped");
   return true;

@@ -68,6 +68,7 @@ export class Proxy {
     }
     const [primary = ""] = route.domains;
     this.requests.set(primary, (this.requests.get(primary) ?? 0) + 1);
+    if (downstream.facts !== undefined) downstream.facts.route = primary;
     if (route.redirectToPrimary && host.name !== primary) {
       return redirect(downstream, head, primary, this.options.redirectPort);
     }
@@ -135,6 +136,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     const upstream = pools.choose(this.#route.upstreams, this.#tried);
     if (upstream === undefined) return this.#unreachable();
     this.#upstream = upstream;
+    this.#downstream.facts?.onAsked(upstream.name);
     const fresh = IDEMPOTENT.has(this.#head.method) ? Infinity : FRESH_FOR;
     const idle = this.#onlyNew ? undefined : pools.take(upstream, fresh);
     if (idle !== undefined) return this.#send(idle);
@@ -175,6 +177,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   #logFailure(upstream: Upstream, error: Error, next: string): void {
     const route = this.#route.domains[0];
     const { log, pools } = this.#options;
+    this.#downstream.facts?.onUpstreamFailed();
     // A client can cause this as often as it likes, so only news is worth the operator's disk.
     const say = pools.noteFailure(upstream, error) ? log.warn : log.debug;
     say("upstream failed", { route, upstream: upstream.name, error, next });
@@ -230,6 +233,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onResponse(head: ResponseHead): void {
+    this.#downstream.facts?.onAnswered();
     const asked = this.#requestDone && fieldValue(this.#fields, "upgrade") !== undefined;
     if (head.status === 101 && !asked) {
       throw new Error(

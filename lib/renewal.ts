@@ -48,6 +48,8 @@ export interface RenewalOptions extends Shared {
   ) => Promise<{ readonly record?: CertificateRecord; readonly next: number }>;
   /** Called when another certificate, or another staple, is stored; resolves when it is served. */
   readonly onChange: (names: readonly string[]) => Promise<void> | void;
+  /** Called when an order has failed. */
+  readonly onFailure?: ((names: readonly string[]) => void) | undefined;
 }
 
 /** A set of names that a certificate is wanted for. */
@@ -403,6 +405,7 @@ export class Renewal {
     const { cause, message, advice, retry, retryAt } = explanation;
     const { state, log, configuration } = this.#options;
     const now = Date.now();
+    this.#options.onFailure?.(item.names);
     const count = (before?.count ?? 0) + 1;
     const soon = item.holdUntil === 0 ? MINUTE : SOON; // the network may come up after us
     const delay = retry === "soon" ? soon : pause(count) * (1 + Math.random() / 10);

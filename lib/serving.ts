@@ -12,6 +12,7 @@ import { Frontend, type FrontendOptions } from "./frontend.ts";
 import type { Report } from "./health.ts";
 import { Proxy } from "./proxy.ts";
 import { parseRoutes, type Route, type RouteTable } from "./routes.ts";
+import type { ServedMetrics } from "./servedmetrics.ts";
 import { UpstreamPools } from "./upstream.ts";
 
 type Ports = "httpPort" | "httpsPort" | "redirectPort";
@@ -37,13 +38,17 @@ export interface Server {
   forget(keys: readonly string[]): Promise<void>;
   /** What each process that serves says; `silent`: numbers of the workers that say nothing. */
   report(): Promise<{ reports: readonly unknown[]; silent: readonly number[] }>;
+  /** What each process has counted, as snapshots (see metrics.ts) that may be a stranger's. */
+  counts(): Promise<readonly unknown[]>;
   /** Stops accepting; resolves when what was in flight has ended, or its time was over. */
   drain(): Promise<void>;
   /** Ends everything at once. */
   close(): void;
 }
 
-type FrontendParts = "clock" | "log" | "challenges" | "certificateFor" | "handle" | "onListening";
+type FrontendParts =
+  | ("clock" | "log" | "challenges" | "certificateFor" | "handle" | "onListening")
+  | ("observer" | "isServed");
 
 /** The ports, with the clock that their timeouts are measured with. */
 export function createFrontend(
@@ -53,7 +58,9 @@ export function createFrontend(
   return new Frontend({ ...settings, ...parts, trusted: parseNetworks(trustedNetworks) });
 }
 
-export interface LocalParts extends Pick<FrontendOptions, "log" | "onListening"> {
+export interface LocalParts extends Pick<FrontendOptions, "log" | "onListening" | "observer"> {
+  /** What the observer counts in. */
+  readonly metrics?: ServedMetrics | undefined;
   readonly certificateOf: (route: Route) => ReturnType<FrontendOptions["certificateFor"]>;
   /** For what keeps certificates elsewhere. */
   readonly forget?: (keys: readonly string[]) => void;
@@ -83,6 +90,7 @@ export class LocalServer implements Server {
         const route = name === undefined ? proxy.routes.fallback : proxy.routes.find(name);
         return route === undefined ? undefined : certificateOf(route);
       },
+      isServed: (name) => proxy.routes.find(name) !== undefined,
       handle: (head, downstream) => proxy.handle(head, downstream),
     });
   }
@@ -95,15 +103,20 @@ export class LocalServer implements Server {
     this.#proxy.routes = table;
     this.#parts.forget?.(stale);
     this.#pools.retain(new Set(table.routes.flatMap(upstreamNames)));
-    const primaries = new Set(table.routes.map(({ domains }) => domains[0]));
+    const primaries = primaryNames(table.routes);
     for (const name of this.#proxy.requests.keys()) {
       if (!primaries.has(name)) this.#proxy.requests.delete(name);
     }
+    this.#parts.metrics?.retain(primaries);
   }
 
   async report(): Promise<{ reports: [Report]; silent: [] }> {
     const requests = [...this.#proxy.requests];
     return { reports: [{ upstreams: this.#pools.health(), requests }], silent: [] };
+  }
+
+  async counts(): Promise<readonly unknown[]> {
+    return [this.#parts.metrics?.snapshot(this.#frontend.connections)];
   }
 
   async forget(keys: readonly string[]): Promise<void> {
@@ -122,4 +135,9 @@ export class LocalServer implements Server {
 
 function upstreamNames(route: Route): string[] {
   return [...route.upstreams, ...route.errors.map((error) => error.upstream)].map((to) => to.name);
+}
+
+/** What routes are called by. */
+export function primaryNames(routes: readonly Route[]): Set<string> {
+  return new Set(routes.map(({ domains: [primary = ""] }) => primary));
 }

@@ -70,6 +70,11 @@ Commands
 Log
   log.level               choice debug|info|warn|error  info           Clients' faults are debug.
   log.format              choice text|json  text           One line an event, to standard output.
+  access-log              string file       -              Requests; - is stdout. SIGUSR1 reopens.
+  access-log-format       choice combined|json  combined   Of its lines.
+Metrics
+  metrics-port            integer 0..65535  0              For Prometheus, at /metrics; 0: none.
+  metrics-address         string address    -              To listen on; all interfaces if empty.
 Help
   help                    boolean           false          Print this and exit.
 `);

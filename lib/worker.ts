@@ -10,8 +10,10 @@ import { setInterval } from "node:timers";
 import { certificateKey, type Identity, type ServedCertificate, toServed } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
 import { createLogger, errorText, type Level, type Logger } from "./log.ts";
+import type { Observation } from "./observing.ts";
 import { logBugs } from "./program.ts";
 import { type Route, tableOf } from "./routes.ts";
+import { onUserSignal } from "./runtime.ts";
 import { LocalServer } from "./serving.ts";
 import type { FromWorker, Start, Task, ToWorker, WorkerSettings } from "./workers.ts";
 
@@ -93,20 +95,38 @@ interface PromiseWithResolver {
   readonly resolve: (certificate: ServedCertificate | undefined) => void;
 }
 
-async function perform(server: LocalServer, task: Task): Promise<void> {
+/** What observes, if anything is to be; lines for the access log go to the main process. */
+async function createObserver(settings: WorkerSettings["observe"], log: Logger): Promise<Observed> {
+  if (!settings.metrics && settings.accessLog === undefined) return {};
+  const { observe } = await import("./observing.ts");
+  return observe(settings, log, (lines, done) => send({ lines }, done));
+}
+
+type Observed = Partial<Observation>;
+
+async function perform({ server, observed }: Serving, { id, task }: TaskMessage): Promise<void> {
+  if ("count" in task) return send({ id, counted: (await server.counts())[0] });
   if ("routes" in task) await server.apply(tableOf(task.routes), task.stale);
   else if ("forget" in task) await server.forget(task.forget);
   else if ("challenge" in task) await server.challenges.apply(task.challenge);
-  else await server.drain();
+  else {
+    await server.drain();
+    await observed.lines?.close();
+  }
+  send({ id });
 }
+
+type Serving = Readonly<{ server: LocalServer; observed: Observed }>;
+type TaskMessage = Readonly<{ id: number; task: Task }>;
 
 async function start({ start: settings, worker, routes, challenges }: Start): Promise<void> {
   const log = createWorkerLog(settings.log, worker);
   logBugs(log);
   const certificates = new AskedCertificates(settings.wildcards);
   const listening: Listening[] = [];
+  const observed = await createObserver(settings.observe, log);
   const server = new LocalServer(settings, {
-    log,
+    ...{ log, observer: observed.observer, metrics: observed.metrics },
     certificateOf: (route) => certificates.find(route),
     forget: (keys) => certificates.forget(keys),
     onListening: (at) => void listening.push(at),
@@ -122,9 +142,8 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
       return void server.report().then(({ reports: [report] }) => send({ report }));
     }
     if (!("task" in message)) return;
-    const { id, task } = message;
-    loaded.then(() => perform(server, task)).then(() => send({ id }), (error: Error) => {
-      send({ id, failed: errorText(error) });
+    loaded.then(() => perform({ server, observed }, message)).catch((error: Error) => {
+      send({ id: message.id, failed: errorText(error) });
     });
   });
   await loaded;
@@ -132,8 +151,12 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
   send({ listening });
 }
 
-// The main process decides, also when a signal goes to all processes of a group.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+// The main process decides, also when a signal goes to all processes of a group; SIGUSR1 would
+// have Node listen for a debugger.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) {
+  process.on(signal, () => {});
+}
+onUserSignal(() => {});
 process.once("disconnect", () => process.exit(0));
 process.once("message", (message: ToWorker) => {
   if (!("start" in message)) return;

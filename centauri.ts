@@ -13,7 +13,7 @@ import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
 import { type Logger, quote } from "./lib/log.ts";
 import type { Monitor } from "./lib/monitor.ts";
-import type { Pages } from "./lib/metricsserver.ts";
+import type { Page, Pages } from "./lib/metricsserver.ts";
 import { parseDecimal } from "./lib/number.ts";
 import { OptionError, type Options } from "./lib/options.ts";
 import { logSettings, signalled, startProgram } from "./lib/program.ts";
@@ -41,6 +41,9 @@ function checkOptions(options: Options): void {
   checkAcmeOptions(options);
   commandOf(options);
   workerCount(options);
+  if (options.boolean("status-page") && options.integer("metrics-port") === 0) {
+    throw new OptionError("can't use --status-page: --metrics-port isn't set");
+  }
   try {
     parseNetworks(options.string("trusted-downstreams"));
   } catch (error) {
@@ -182,16 +185,14 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
-  let routes: RouteTable["routes"] = [];
-  let inForce: RoutesInForce = { routes, from: options.string("config"), since: startedAt };
-  const obtain = () => autocert?.renewal.want(certificates.wanted(routes, "lego"));
+  let inForce: RoutesInForce = { routes: [], from: options.string("config"), since: startedAt };
+  const obtain = () => autocert?.renewal.want(certificates.wanted(inForce.routes, "lego"));
   let listening = false;
   const apply = async (table: RouteTable) => {
     checkRoutes(table);
     await server.apply(table, certificates.retain(table.routes));
-    routes = table.routes;
-    inForce = { from: inForce.from, routes, since: Date.now() };
-    monitor?.onReload(routes);
+    inForce = { from: inForce.from, routes: table.routes, since: Date.now() };
+    monitor?.onReload(table.routes);
     if (listening) obtain();
   };
   const reloadStore = () =>
@@ -214,18 +215,20 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
       .then((started) => started.reload(), () => {});
   };
   const source = await starting;
-  const pages: Pages = new Map(
-    monitor && [["/metrics", () => monitor.page(server.counts())] as const],
-  );
+  const parts = { startedAt, inForce: () => inForce, certificates, server };
+  const status = lazyStatus({ ...parts, renewal: autocert?.renewal });
+  const pages: Pages = new Map([
+    ...monitor ? [["/metrics", () => monitor.page(server.counts())] as const] : [],
+    ...options.boolean("status-page") ? [["/status", () => pageOf(status)] as const] : [],
+  ]);
   const closeMetrics = await openMetricsPort(options, log, pages);
   await server.listen();
   listening = true; // now a CA that is told to look finds the answer
   obtain();
-  const parts = { startedAt, inForce: () => inForce, certificates, server };
-  const status = await serveStatus(options, { ...parts, renewal: autocert?.renewal }, log);
+  const statusSocket = await openStatusSocket(options, { status, log });
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
-  status?.close();
+  statusSocket?.close();
   source.close();
   const ended = autocert?.close();
   await server.drain();
@@ -237,21 +240,28 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   return true;
 }
 
-/** Answers `--status`; what makes the answers is loaded when somebody asks. */
-async function serveStatus(
-  options: Options,
-  parts: StatusParts,
-  log: Logger,
-): Promise<{ close(): void } | undefined> {
-  const { serveStatus, statusSocket } = await import("./lib/statussocket.ts");
-  const path = statusSocket(options);
-  if (path === undefined) return undefined;
+/** What makes a status is loaded when somebody asks. */
+function lazyStatus(parts: StatusParts): () => Promise<Status> {
   let made: Promise<() => Promise<Status>> | undefined;
-  const status = async () => {
+  return async () => {
     made ??= import("./lib/status.ts").then(({ createStatus }) => createStatus(parts));
     return (await made)();
   };
-  return serveStatus({ path, status, log });
+}
+
+async function pageOf(status: () => Promise<Status>): Promise<Page> {
+  const { statusPage } = await import("./lib/statuspage.ts");
+  return statusPage(await status());
+}
+
+/** Where `--status` asks, if anywhere. */
+async function openStatusSocket(
+  options: Options,
+  parts: { status: () => Promise<Status>; log: Logger },
+): Promise<{ close(): void } | undefined> {
+  const { serveStatus, statusSocket } = await import("./lib/statussocket.ts");
+  const path = statusSocket(options);
+  return path === undefined ? undefined : serveStatus({ ...parts, path });
 }
 
 /** Does one thing for a person who watches, and answers what a CA asks for meanwhile. */

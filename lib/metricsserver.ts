@@ -28,11 +28,13 @@ const PIECE = 64 * 1024;
 const SAFE_FIELDS = [
   ...["Cache-Control", "no-store", "X-Content-Type-Options", "nosniff"],
   ...["X-Frame-Options", "DENY", "Referrer-Policy", "no-referrer"],
-  ...["Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:"],
 ];
 
-/** `type` is a media type with its charset; `status` 200 where it isn't given. */
-export type Page = Readonly<{ type: string; body: string; status?: number }>;
+/**
+ * `type` is a media type with its charset; `status` 200 where it isn't given; `policy` is that of
+ * its content (CSP), by default that it needs nothing.
+ */
+export type Page = Readonly<{ type: string; body: string; status?: number; policy?: string }>;
 
 /** Pages by path, without a query. One that rejects is answered with 500, and logged. */
 export type Pages = ReadonlyMap<string, () => Page | Promise<Page>>;
@@ -104,11 +106,12 @@ function listen(server: net.Server, port: number, host: string = ""): Promise<vo
 function pagesHandle({ pages, log }: MetricsServerOptions): Handle {
   const underWay = new Map<string, Promise<Made>>();
   const make = (path: string, page: () => Page | Promise<Page>): Promise<Made> => {
-    const made = underWay.get(path) ?? Promise.resolve().then(page).catch((error: Error) => {
+    const failed = (error: Error): Page => {
       log.error("page can't be made", { path, error });
       return { type: "text/plain; charset=utf-8", body: `${UNABLE}\n`, status: 500 };
-    }).then(({ type, body, status = 200 }) => ({ type, status, bytes: Buffer.from(body) }))
-      .finally(() => underWay.delete(path));
+    };
+    const made = underWay.get(path) ??
+      Promise.resolve().then(page).catch(failed).then(toMade).finally(() => underWay.delete(path));
     underWay.set(path, made);
     return made;
   };
@@ -123,8 +126,12 @@ function pagesHandle({ pages, log }: MetricsServerOptions): Handle {
   };
 }
 
+function toMade({ type, body, status = 200, policy = "default-src 'none'" }: Page): Made {
+  return { type, status, policy, bytes: Buffer.from(body) };
+}
+
 /** One for all that ask for it at the same time. */
-type Made = Readonly<{ type: string; status: number; bytes: Buffer }>;
+type Made = Readonly<{ type: string; status: number; policy: string; bytes: Buffer }>;
 
 /** A request whose page is being made, then given piece by piece, as the client takes it. */
 class PageAnswer implements RequestHandler {
@@ -137,8 +144,9 @@ class PageAnswer implements RequestHandler {
     page.then((made) => this.#gone || this.#begin(made, isHead));
   }
 
-  #begin({ type, status, bytes }: Made, isHead: boolean): void {
-    const fields = ["Content-Type", type, "Content-Length", `${bytes.length}`, ...SAFE_FIELDS];
+  #begin({ type, status, policy, bytes }: Made, isHead: boolean): void {
+    const head = ["Content-Type", type, "Content-Length", `${bytes.length}`];
+    const fields = [...head, ...SAFE_FIELDS, "Content-Security-Policy", policy];
     const date = ["Date", new Date().toUTCString()];
     this.#left = isHead ? bytes.subarray(0, 0) : bytes;
     this.#downstream.respond(status, reasonPhrase(status), [...date, ...fields], this.#left.length);

@@ -8,6 +8,8 @@
  *
  * Needs `certs.ts`, `renewal.ts`, `serving.ts`, `health.ts`, `x509.ts`. Loaded when somebody asks.
  */
+import type { Buffer } from "node:buffer";
+import { createPublicKey } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import type { Certificates, Stored } from "./certs.ts";
 import { type Health, Merged } from "./health.ts";
@@ -337,11 +339,21 @@ function factsOf(record: CertificateRecord, known: KnownFacts): Facts | Error {
 
 function readFacts(record: CertificateRecord): Facts | Error {
   try {
-    const { issuerName = "", notBefore, notAfter } = readCertificate(record.certificate);
+    const { issuerName = "", notBefore, notAfter, publicKey } = readCertificate(record.certificate);
+    if (!publicKey.equals(keyOf(record))) throw new Error("its key is another certificate's");
     const issuer = record.provider === "selfsigned" ? "" : issuerName;
     return { issuer, notBefore: notBefore.getTime(), notAfter: notAfter.getTime() };
   } catch (error) {
     return error as Error;
+  }
+}
+
+/** Throws an Error. */
+function keyOf({ privateKey }: CertificateRecord): Buffer {
+  try {
+    return createPublicKey(privateKey).export({ type: "spki", format: "der" });
+  } catch {
+    throw new Error("its key can't be read");
   }
 }
 

@@ -73,9 +73,12 @@ const POLICY = [
   ...["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
 ].join("; ");
 
-export function statusPage(status: Status): { readonly html: string; readonly policy: string } {
+/** As the metrics server takes a page. */
+export function statusPage(
+  status: Status,
+): { readonly type: string; readonly body: string; readonly policy: string } {
   const words = statusWords(status, LIMITS);
-  const html = `<!DOCTYPE html>
+  const body = `<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -94,7 +97,7 @@ ${routes(words)}
 </body>
 </html>
 `;
-  return { html, policy: POLICY };
+  return { type: "text/html; charset=utf-8", body, policy: POLICY };
 }
 
 function header({ headline, isWell, summary }: Words): string {

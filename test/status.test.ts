@@ -34,7 +34,7 @@ const shown = (html: string): string =>
 /** What is wrong with a row, a sentence each. */
 function faults({ input, expect, never = [] }: StatusRow): string[] {
   const text = joined(statusText(input, { colour: false }));
-  const page = joined(shown(statusPage(input).html));
+  const page = joined(shown(statusPage(input).body));
   const sentences = expect.length === 0 ? ["nothing is expected"] : [];
   for (const [where, all] of [["text", text], ["page", page]] as const) {
     for (const one of expect) if (!all.includes(one)) sentences.push(`${where} lacks ${one}`);
@@ -108,7 +108,7 @@ test("whatever strangers say, it drives no terminal and is no markup", () => {
     const plain = statusText(status, { colour: false });
     assert.doesNotMatch(plain.replaceAll("\n", ""), /[\p{C}\u2028\u2029]/u, JSON.stringify(text));
     assert.ok(plain.length < 120_000);
-    const { html } = statusPage(status);
+    const { body: html } = statusPage(status);
     const body = html.slice(html.indexOf("<body>"));
     const tags = new Set([...body.matchAll(/<[^>]*>/g)].map(([tag]) => tag));
     for (const tag of tags) assert.match(tag, TAG, JSON.stringify(text));
@@ -124,7 +124,7 @@ const TAG = RegExp(
 );
 
 test("the page's policy allows its own style and nothing else", () => {
-  const { html, policy } = statusPage(statusOf([route()]));
+  const { body: html, policy } = statusPage(statusOf([route()]));
   const style = /<style>([^]*)<\/style>/.exec(html)?.[1] ?? "";
   const hash = createHash("sha256").update(style).digest("base64");
   assert.ok(policy.split("; ").includes(`style-src 'sha256-${hash}'`), policy);

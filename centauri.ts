@@ -12,15 +12,19 @@ import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
 import { type Logger, quote } from "./lib/log.ts";
+import type { Monitor } from "./lib/monitor.ts";
+import type { Page, Pages } from "./lib/metricsserver.ts";
 import { parseDecimal } from "./lib/number.ts";
 import { OptionError, type Options } from "./lib/options.ts";
 import { logSettings, signalled, startProgram } from "./lib/program.ts";
 import { RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
 import type { RouteSource, RouteSourceOptions } from "./lib/routesource.ts";
-import { createFrontend, LocalServer, type Server } from "./lib/serving.ts";
-import type { LocalParts, ServingSettings } from "./lib/serving.ts";
+import { onUserSignal } from "./lib/runtime.ts";
+import { createFrontend, type LocalParts, LocalServer, type Server } from "./lib/serving.ts";
+import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
+import type { RoutesInForce, Status, StatusParts } from "./lib/status.ts";
 import { CertificateStore } from "./lib/store.ts";
 import type { Tailnet } from "./lib/tailscalefrontend.ts";
 
@@ -39,6 +43,9 @@ async function checkOptions(options: Options): Promise<void> {
   checkAcmeOptions(options);
   commandOf(options);
   workerCount(options);
+  if (options.boolean("status-page") && options.integer("metrics-port") === 0) {
+    throw new OptionError("can't use --status-page: --metrics-port isn't set");
+  }
   serverAddress(options);
   if (tailscaleMode(options) !== undefined) {
     (await import("./lib/tailscalefrontend.ts")).checkTailscaleOptions(options);
@@ -61,6 +68,12 @@ function serverAddress(options: Options): { host: string; port: number } | undef
   const problem = text === "" ? "address must be specified" : `invalid address ${quote(text, 60)}`;
   const expected = "expected --config-network-address host:port";
   throw new OptionError(`failed to start config source: ${problem}: ${expected}`);
+}
+
+/** Where routes come from, in words. */
+function originOf(options: Options): string {
+  const server = serverAddress(options);
+  return server === undefined ? options.string("config") : joinHostPort(server.host, server.port);
 }
 
 function openStore(options: Options): Promise<CertificateStore> {
@@ -153,20 +166,22 @@ function servingSettings(options: Options): ServingSettings {
 /** This process, or as many workers as the options ask for. */
 async function createServer(
   options: Options,
-  { certificates, tailnet, log }: {
+  { certificates, tailnet, monitor, log }: {
     certificates: Certificates;
     tailnet: Tailnet | undefined;
+    monitor: Monitor | undefined;
     log: Logger;
   },
 ): Promise<Server> {
   const [settings, count] = [servingSettings(options), workerCount(options)];
   if (count === 1) {
+    const { observer, metrics } = monitor?.local() ?? {};
     const certificateOf: LocalParts["certificateOf"] = (route, name) => {
       const found = tailnet?.find(name);
       return found === undefined ? certificates.find(route) : found.certificate;
     };
     const identify = tailnet?.identifySocket;
-    return new LocalServer(settings, { log, certificateOf, identify });
+    return new LocalServer(settings, { log, certificateOf, identify, observer, metrics });
   }
   const { Workers } = await import("./lib/workers.ts");
   return new Workers({
@@ -175,49 +190,91 @@ async function createServer(
       ...settings,
       wildcards: options.list("wildcard-domains"),
       log: { ...logSettings(options), terminal: process.stdout.isTTY === true },
+      observe: monitor?.settings ?? { metrics: false },
     },
-    ...{ log, identify: tailnet?.identify },
+    ...{ log, identify: tailnet?.identify, ended: monitor?.ended },
     certificates: {
       identity: (key) => tailnet?.identity(key) ?? certificates.identity(key),
       unusable: (key, error) => certificates.unusable(key, error),
     },
+    takeLines: (lines) => monitor?.takeLines(lines),
     write: (line) => void process.stdout.write(line),
   });
 }
 
+/** Metrics and the access log, where the options ask for either. */
+async function createMonitor(
+  options: Options,
+  parts: { store: CertificateStore; log: Logger },
+): Promise<Monitor | undefined> {
+  const [metrics, accessLog] = [options.integer("metrics-port") > 0, options.string("access-log")];
+  if (!metrics && accessLog === "") return undefined;
+  return await (await import("./lib/monitor.ts")).Monitor.open({
+    ...{ ...parts, metrics, accessLog },
+    format: options.choice("access-log-format") as "combined" | "json",
+    wildcards: options.list("wildcard-domains"),
+    providers: providersInUse(options),
+  });
+}
+
+/** Resolves when the port for metrics is open, if there is to be one; with what closes it. */
+async function openMetricsPort(options: Options, log: Logger, pages: Pages): Promise<() => void> {
+  const [port, address] = [options.integer("metrics-port"), options.string("metrics-address")];
+  if (port === 0) return () => {};
+  const { startMetricsServer } = await import("./lib/metricsserver.ts");
+  return (await startMetricsServer({ port, address, pages, log })).close;
+}
+
 async function serve(options: Options, log: Logger): Promise<boolean> {
   let reload = () => {};
-  // Before anything else, for whoever sends it to a program that is starting would end it.
+  let reopen = () => {};
+  // Before anything else, for whoever sends one to a program that is starting would end it, or have
+  // Node listen for a debugger.
   process.on("SIGHUP", () => reload());
+  onUserSignal(() => reopen());
   const store = await openStore(options);
   const certificates = new Certificates(store, {
     providers: providersInUse(options),
     wildcards: options.list("wildcard-domains"),
     log,
   });
+  const startedAt = Date.now();
   const [tailnet, check] = [await createTailnet(options, log), await routeCheck(options)];
-  const server = await createServer(options, { certificates, tailnet, log });
+  const monitor = await createMonitor(options, { store, log });
+  reopen = () => monitor?.reopen();
+  const server = await createServer(options, { certificates, tailnet, monitor, log });
   const autocert = usesAcme(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, challenges: server.challenges, log, env: process.env },
       onChange: (names) => server.forget(certificates.renewed(names)),
+      onFailure: (names) => monitor?.onOrderFailed(names),
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
-  let routes: RouteTable["routes"] = [];
-  const obtain = () =>
-    autocert?.renewal.want(certificates.wanted(tailnet?.others(routes) ?? routes, "lego"));
+  let inForce: RoutesInForce = { routes: [], from: originOf(options), since: startedAt };
+  const obtain = () => {
+    const routes = tailnet?.others(inForce.routes) ?? inForce.routes;
+    autocert?.renewal.want(certificates.wanted(routes, "lego"));
+  };
   let listening = false;
   const apply = async (table: RouteTable) => {
     check(table);
     await server.apply(table, certificates.retain(table.routes));
-    routes = table.routes;
-    tailnet?.want(routes);
+    inForce = { from: inForce.from, routes: table.routes, since: Date.now() };
+    monitor?.onReload(table.routes);
+    tailnet?.want(table.routes);
     if (listening) obtain();
   };
   const reloadStore = () =>
     store.reload().catch((error) => log.error("certificate store not read again", { error }));
-  const starting = startSource(options, { apply, log });
+  const starting = startSource(options, {
+    apply,
+    onFailure: ({ problems }) => {
+      monitor?.onReloadFailed();
+      inForce = { ...inForce, failure: { at: Date.now(), problems } };
+    },
+    log,
+  });
   let pending = false; // of a storm of signals each reload sees all that was changed before it
   reload = () => {
     if (pending) return;
@@ -226,17 +283,28 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
       .then((started) => started.reload(), () => {});
   };
   const source = await starting;
+  const parts = { startedAt, inForce: () => inForce, certificates, server };
+  const status = lazyStatus({ ...parts, renewal: autocert?.renewal });
+  const pages: Pages = new Map([
+    ...monitor ? [["/metrics", () => monitor.page(server.counts())] as const] : [],
+    ...options.boolean("status-page") ? [["/status", () => pageOf(status)] as const] : [],
+  ]);
+  const closeMetrics = await openMetricsPort(options, log, pages);
   await server.listen();
   tailnet?.run(server);
   listening = true; // now a CA that is told to look finds the answer
   obtain();
+  const statusSocket = await openStatusSocket(options, { status, log });
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
+  statusSocket?.close();
   source.close();
   tailnet?.close();
   const ended = autocert?.close();
   await server.drain();
   await Promise.race([ended, new Promise((done) => setTimeout(done, CLEAN_UP_TIMEOUT))]);
+  await monitor?.close();
+  closeMetrics();
   server.close();
   log.info("stopped");
   return true;
@@ -259,6 +327,30 @@ async function createTailnet(options: Options, log: Logger): Promise<Tailnet | u
   const { createTailscaled } = await import("./lib/tailscale.ts");
   const tailscaled = createTailscaled(options.string("tailscale-socket"));
   return new Tailnet({ mode, tailscaled, log });
+}
+
+/** What makes a status is loaded when somebody asks. */
+function lazyStatus(parts: StatusParts): () => Promise<Status> {
+  let made: Promise<() => Promise<Status>> | undefined;
+  return async () => {
+    made ??= import("./lib/status.ts").then(({ createStatus }) => createStatus(parts));
+    return (await made)();
+  };
+}
+
+async function pageOf(status: () => Promise<Status>): Promise<Page> {
+  const { statusPage } = await import("./lib/statuspage.ts");
+  return statusPage(await status());
+}
+
+/** Where `--status` asks, if anywhere. */
+async function openStatusSocket(
+  options: Options,
+  parts: { status: () => Promise<Status>; log: Logger },
+): Promise<{ close(): void } | undefined> {
+  const { serveStatus, statusSocket } = await import("./lib/statussocket.ts");
+  const path = statusSocket(options);
+  return path === undefined ? undefined : serveStatus({ ...parts, path });
 }
 
 /** Does one thing for a person who watches, and answers what a CA asks for meanwhile. */
@@ -310,6 +402,9 @@ await startProgram({
   async run(options, _settings, log) {
     const work = options.boolean("validate") ? validate : commandOf(options) ? command : serve;
     try {
+      if (options.boolean("status")) {
+        return await (await import("./lib/statuscommand.ts")).statusCommand(options);
+      }
       return await work(options, log);
     } catch (error) {
       explain(log, error as Error, "can't start");

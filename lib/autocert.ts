@@ -55,12 +55,14 @@ export async function createAutocert(
     challenges?: ChallengeAnswers;
     /** Called when another certificate or staple is stored; resolves when it is served. */
     onChange: (names: readonly string[]) => Promise<void> | void;
+    /** Told of names that no certificate was obtained for. */
+    onFailure?: (names: readonly string[]) => void;
     log: Logger;
     progress: Progress;
     env: Readonly<Record<string, string | undefined>>;
   },
 ): Promise<Autocert> {
-  const { store, challenges, onChange, log, progress, env } = parts;
+  const { store, challenges, onChange, onFailure, log, progress, env } = parts;
   const { userAgent, serverName } = settings;
   const state = await AcmeState.open(settings.statePath);
   const roots = readRoots(settings);
@@ -109,7 +111,7 @@ export async function createAutocert(
       const { updateStaple } = await import("./stapling.ts");
       return updateStaple(record, apiClient.request, log);
     },
-    onChange,
+    ...{ onChange, onFailure },
   });
   const close = async () => {
     await renewal.close();

@@ -9,7 +9,7 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { namesKey } from "./addr.ts";
 import { certificateKey, type Identity, keyOf, namesOf } from "./contexts.ts";
 import { type ServedCertificate, toServed } from "./contexts.ts";
-import type { Logger } from "./log.ts";
+import { errorText, type Logger } from "./log.ts";
 import type { Route } from "./routes.ts";
 import { type CertificateRecord, type CertificateStore, newRecord } from "./store.ts";
 import { privateKeyPem, selfSigned } from "./x509.ts";
@@ -29,6 +29,16 @@ interface Entry {
   ticketKeys?: string;
 }
 
+/** `record` may have expired; `problem` says why it can't be served, and is empty if it can. */
+export interface Stored {
+  /** The certificate's, subject first. */
+  readonly names: readonly string[];
+  /** Where it may come from, best first. */
+  readonly providers: readonly string[];
+  readonly record: CertificateRecord | undefined;
+  readonly problem: string;
+}
+
 export class Certificates {
   readonly #store: CertificateStore;
   readonly #providers: readonly string[];
@@ -37,8 +47,8 @@ export class Certificates {
   #entries = new Map<string, Entry>();
   /** By the keys of their certificates; of several, any. */
   #routes = new Map<string, Route>();
-  /** Names whose absence the log has been told of. */
-  #missing = new Set<string>();
+  /** Keys whose absence the log has been told of, and why what is stored can't be served. */
+  #missing = new Map<string, string>();
 
   /**
    * `providers` in order of preference: `lego` (what ACME obtained) and `selfsigned`. `wildcards`:
@@ -71,7 +81,10 @@ export class Certificates {
    */
   renewed(names: readonly string[]): readonly string[] {
     const keys = ["", "lego"].map((provider) => keyOf(provider, names));
-    for (const key of keys) this.#entries.delete(key);
+    for (const key of keys) {
+      this.#entries.delete(key);
+      this.#missing.delete(key);
+    }
     return keys;
   }
 
@@ -97,7 +110,7 @@ export class Certificates {
       }
     }
     this.#entries = kept;
-    this.#missing = new Set();
+    this.#missing = new Map();
     return [...before.keys()].filter((key) => !kept.has(key));
   }
 
@@ -111,6 +124,18 @@ export class Certificates {
     } catch (error) {
       return void this.unusable(key, error as Error, route);
     }
+  }
+
+  /** What there is for a route, found out without making anything. */
+  look(route: Route): Stored {
+    const names = namesOf(route, this.#wildcards);
+    const [subject = "", ...alternates] = names;
+    const providers = this.#providersOf(route);
+    const records = providers.map((provider) => this.#store.find(provider, subject, alternates))
+      .filter((record) => record !== undefined);
+    const record = records.find(({ notAfter }) => Date.parse(notAfter) > Date.now()) ?? records[0];
+    const problem = this.#missing.get(keyOf(route.provider, names)) ?? "";
+    return { names, providers, record, problem };
   }
 
   /** It can't be served, as whoever tried to has found; it is looked for anew. */
@@ -136,6 +161,7 @@ export class Certificates {
       if (record === undefined) return this.#saysMissing(route, key);
       const made = { identity: toIdentity(record) };
       this.#entries.set(key, made);
+      this.#missing.delete(key);
       return made;
     } catch (error) {
       return this.#saysMissing(route, key, error as Error);
@@ -188,7 +214,7 @@ export class Certificates {
 
   #saysMissing(route: Route, key: string, error?: Error): undefined {
     if (this.#missing.has(key)) return;
-    this.#missing.add(key);
+    this.#missing.set(key, error === undefined ? "" : errorText(error));
     const next = "its names get the TLS alert unrecognized_name";
     this.#log.warn("no certificate for route", { route: route.domains[0], error, next });
   }

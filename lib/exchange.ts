@@ -21,7 +21,12 @@ export interface Client {
   readonly identify?: (() => FieldLines | Promise<FieldLines>) | undefined;
   /** The last authority that was judged: a client asks for the same one again and again. */
   judged: JudgedHost | undefined;
+  /** For whoever observes; undefined while nobody does. */
+  readonly transport?: Transport | undefined;
 }
+
+/** `tls` is a version such as `TLSv1.3`, undefined on the plain port. */
+export type Transport = Readonly<{ isHttp2: boolean; tls: string | undefined }>;
 
 /** A client's connection, to whoever opened it. */
 export interface Connection {
@@ -36,6 +41,8 @@ export type JudgedHost = Readonly<{ authority: string; name: string; covered: bo
 /** The client's half. Parts of an answer are gathered until `flush`. */
 export interface Downstream {
   readonly client: Client;
+  /** Set while somebody observes requests: to be told what only the proxy knows. */
+  readonly facts?: ProxyFacts;
   informational(head: ResponseHead, fields: FieldLines): void;
   /**
    * Starts the answer; 101 makes both bodies the raw stream. The fields are given away, and have
@@ -60,9 +67,42 @@ export interface RequestHandler {
   onRequestEnd(trailers: FieldLines): void;
   /** What flush left behind has gone out. */
   onDrain(): void;
-  /** The client is gone; nothing is called on either half after it. */
-  onGone(): void;
+  /**
+   * The client is gone, or `refused`: the connection itself has answered with that status. Nothing
+   * is called on either half after it.
+   */
+  onGone(refused?: number): void;
 }
 
 /** Answers a request; undefined when it has already answered in full. An Http1Error closes. */
 export type Handle = (head: RequestHead, downstream: Downstream) => RequestHandler | undefined;
+
+/** What the proxy tells of a request. */
+export interface ProxyFacts {
+  /** The first domain of its route. */
+  route: string | undefined;
+  /** An upstream is asked, by name: the first one, or once more. */
+  onAsked(upstream: string): void;
+  /** The head of an upstream's answer has come. */
+  onAnswered(): void;
+  /** An upstream, or its answer, has failed. */
+  onUpstreamFailed(): void;
+}
+
+/** Is told of what comes in. */
+export interface Observer {
+  /** Answers as `handle` does, and observes each request to its end. */
+  watch(handle: Handle): Handle;
+  /** A request was refused before that: `head` where it could be read. */
+  onRefused(client: Client, status: number, head?: RequestHead): void;
+  /** A ClientHello has come; `known`: there is a certificate to answer with. */
+  onHello(known: boolean): void;
+  /** An Error is the runtime's. */
+  onHandshakeFailed(why: HandshakeFailure | Error): void;
+  /** What is in flight now is not given the time to end. */
+  onCut(): void;
+}
+
+export type HandshakeFailure =
+  | ("no_server_name" | "unknown_name" | "no_certificate" | "not_tls" | "malformed")
+  | ("no_common_protocol" | "timeout" | "client_left" | "other");

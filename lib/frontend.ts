@@ -27,7 +27,7 @@ import {
 import type { Expiring } from "./clock.ts";
 import type { ServedCertificate } from "./contexts.ts";
 import { answer, redirect } from "./answer.ts";
-import type { Client, Connection, Handle } from "./exchange.ts";
+import type { Client, Connection, Handle, HandshakeFailure, Observer } from "./exchange.ts";
 import { Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
 import { Http2Connection } from "./http2server.ts";
@@ -58,6 +58,9 @@ export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" 
     | Promise<ServedCertificate | undefined>;
   /** What a CA asks for comes before every other rule. */
   readonly challenges: ChallengeAnswers;
+  /** Why `certificateFor` finds none; asked while there is an observer. */
+  readonly isServed?: (serverName: string) => boolean;
+  readonly observer?: Observer | undefined;
   /** Told of each port that is open; default the log is. */
   readonly onListening?: (at: Listening) => void;
 }
@@ -76,6 +79,9 @@ const ALPN_BYTES = Buffer.from(
 /** How long a refused client has to read why, in milliseconds. */
 const REFUSAL_LINGER = 2_000;
 
+/** What is destroyed has closed by then, in milliseconds; that ends its requests. */
+const CLOSE_TIMEOUT = 1_000;
+
 /** A tunnel has no timeout: a client that vanished is found by TCP's probes after this many ms. */
 const PROBE = 60_000;
 
@@ -84,7 +90,7 @@ const PLAIN_TEXT_ANSWER = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\
   `Content-Length: ${PLAIN_TEXT.length}\r\nConnection: close\r\n\r\n${PLAIN_TEXT}`;
 
 /** What the way to a connection shows of its client. */
-type Peer = Omit<Client, "trusted" | "judged">;
+type Peer = Omit<Client, "trusted" | "judged" | "transport">;
 
 export class Frontend {
   readonly #options: FrontendOptions;
@@ -99,7 +105,8 @@ export class Frontend {
 
   constructor(options: FrontendOptions) {
     this.#options = options;
-    const { challenges, log } = options;
+    const { challenges, log, observer } = options;
+    const watch = (handle: Handle) => observer?.watch(handle) ?? handle;
     const shared: Omit<ServerOptions, "handle"> = {
       ...options,
       buffers: new BufferPool(),
@@ -110,8 +117,13 @@ export class Frontend {
       onClose: (connection) => this.#remove(connection),
     };
     const redirecting = challenges.before(redirectToHttps(options.redirectPort));
-    this.#proxying = { ...shared, handle: challenges.before(options.handle) };
-    this.#redirecting = { ...shared, handle: redirecting };
+    this.#proxying = { ...shared, handle: watch(challenges.before(options.handle)) };
+    this.#redirecting = { ...shared, handle: watch(redirecting) };
+  }
+
+  /** Those on both ports, and in handshakes. */
+  get connections(): number {
+    return this.#connections.size;
   }
 
   /** Opens both ports, but for Tailscale's; rejects if one can't be opened. */
@@ -145,7 +157,11 @@ export class Frontend {
     await this.#open("http", host, httpPort, timeouts.head, (socket, address) => {
       const peer: Peer = { address, scheme: "http", serverName: undefined, certificateNames: [] };
       const isPlain = tailscale === "http", identify = isPlain ? begin?.(socket) : undefined;
-      return this.#serve(socket, { ...peer, identify }, isPlain ? this.#proxying : this.#redirecting);
+      return this.#serve(
+        socket,
+        { ...peer, identify },
+        isPlain ? this.#proxying : this.#redirecting,
+      );
     });
   }
 
@@ -161,7 +177,12 @@ export class Frontend {
     });
     if (this.#connections.size === 0) return;
     this.#options.log.warn("connections cut", { count: this.#connections.size });
-    for (const connection of this.#connections) connection.destroy();
+    this.#options.observer?.onCut();
+    await new Promise<void>((done) => {
+      this.#onEmpty = done;
+      for (const connection of this.#connections) connection.destroy();
+      setTimeout(done, CLOSE_TIMEOUT);
+    });
   }
 
   async #open(
@@ -212,7 +233,10 @@ export class Frontend {
   }
 
   #serve(socket: net.Socket, peer: Peer, options: ServerOptions, isHttp2 = false): Expiring {
-    const client = { ...peer, trusted: this.#options.trusted.has(peer.address), judged: undefined };
+    const { trusted, observer } = this.#options;
+    const tls = (socket as Partial<tls.TLSSocket>).getProtocol?.() ?? undefined;
+    const transport = observer && { isHttp2, tls };
+    const client = { ...peer, trusted: trusted.has(peer.address), judged: undefined, transport };
     const Kind = isHttp2 ? Http2Connection : ServerConnection;
     const connection = new Kind(socket, client, options);
     this.#connections.add(connection);
@@ -251,6 +275,8 @@ class Handshake implements Connection, Expiring {
   #bytes = 0;
   /** Bytes that must be there before another look at them is worth it. */
   #need = 1;
+  /** It is known how the handshake ended. */
+  #settled = false;
   readonly #onData = (chunk: Buffer): void => this.#read(chunk);
 
   /** `onEnd` is called when the handshake is over, well or not. */
@@ -270,7 +296,7 @@ class Handshake implements Connection, Expiring {
     options.clock.add(this);
     socket.on("data", this.#onData);
     socket.on("end", () => socket.destroy());
-    socket.on("error", (error) => this.#say(error.message));
+    socket.on("error", (error) => this.#fail(error, error.message));
     socket.on("close", () => this.#leave());
   }
 
@@ -284,16 +310,24 @@ class Handshake implements Connection, Expiring {
   }
 
   onDeadline(): void {
-    this.#say("the handshake wasn't complete in time");
+    this.#fail("timeout", "the handshake wasn't complete in time");
     this.#socket.destroy();
   }
 
   #leave(): void {
     this.#options.clock.delete(this);
     this.#onEnd();
+    this.#settle("client_left");
   }
 
-  #say(reason: string, name?: string): void {
+  /** The first time, says how it ended; undefined: well. */
+  #settle(failure: HandshakeFailure | Error | undefined): void {
+    if (!this.#settled && failure !== undefined) this.#options.observer?.onHandshakeFailed(failure);
+    this.#settled = true;
+  }
+
+  #fail(failure: HandshakeFailure | Error, reason: string, name?: string): void {
+    this.#settle(failure);
     this.#options.log.debug("handshake refused", { client: this.#client, reason, name });
   }
 
@@ -305,9 +339,11 @@ class Handshake implements Connection, Expiring {
     this.#chunks = [bytes];
     const result = readClientHello(bytes);
     if (result.state === "more") this.#need = result.need;
-    else if (result.state === "plaintext") this.#refuse("plain HTTP", PLAIN_TEXT_ANSWER);
-    else if (result.state === "malformed") this.#refuse(result.message, fatalAlert(result.alert));
-    else this.#onHello(result.hello, bytes);
+    else if (result.state === "plaintext") {
+      this.#refuse("not_tls", "plain HTTP", PLAIN_TEXT_ANSWER);
+    } else if (result.state === "malformed") {
+      this.#refuse("malformed", result.message, fatalAlert(result.alert));
+    } else this.#onHello(result.hello, bytes);
   }
 
   #onHello(hello: ClientHello, bytes: Buffer): void {
@@ -315,25 +351,34 @@ class Handshake implements Connection, Expiring {
     const found = challenges.tls(hello.serverName, hello.alpn) ?? certificateFor(hello.serverName);
     if (!(found instanceof Promise)) return this.#answer(found, hello, bytes);
     this.#socket.off("data", this.#onData).pause();
-    found.catch((error: Error) => void this.#say(error.message)).then((certificate) => {
+    found.catch((error: Error) => void this.#fail("other", error.message)).then((certificate) => {
       if (!this.#socket.destroyed) this.#answer(certificate, hello, bytes);
     });
   }
 
   #answer(certificate: ServedCertificate | undefined, hello: ClientHello, bytes: Buffer): void {
     const { serverName, alpn } = hello;
+    this.#options.observer?.onHello(certificate !== undefined);
     if (certificate === undefined) {
-      return this.#refuse("name not served", fatalAlert(UNRECOGNIZED_NAME), serverName ?? "none");
+      const alert = fatalAlert(UNRECOGNIZED_NAME);
+      const failure = this.#whyNone(serverName);
+      return this.#refuse(failure, "name not served", alert, serverName ?? "none");
     }
     const protocols = certificate.alpn ?? ALPN_PROTOCOLS;
     if (alpn.length > 0 && !alpn.some((protocol) => protocols.includes(protocol))) {
       const alert = fatalAlert(NO_APPLICATION_PROTOCOL);
-      return this.#refuse("no common protocol", alert, serverName);
+      return this.#refuse("no_common_protocol", "no common protocol", alert, serverName);
     }
     if (certificate.answer === undefined) return this.#startTls(certificate, hello, bytes);
     this.#chunks = [];
     const refused = certificate.answer(bytes, this.#socket.off("data", this.#onData));
-    if (refused !== undefined) this.#say(refused, serverName);
+    if (refused !== undefined) this.#fail("other", refused, serverName);
+    this.#settle(undefined);
+  }
+
+  #whyNone(serverName: string | undefined): HandshakeFailure {
+    if (serverName === undefined) return "no_server_name";
+    return this.#options.isServed?.(serverName) ? "no_certificate" : "unknown_name";
   }
 
   #startTls(certificate: ServedCertificate, hello: ClientHello, bytes: Buffer): void {
@@ -347,12 +392,13 @@ class Handshake implements Connection, Expiring {
       ...stapling(certificate),
     });
     const onFailed = (error?: Error) => {
-      this.#say(error?.message ?? "the client left", hello.serverName);
+      this.#fail(error ?? "client_left", error?.message ?? "the client left", hello.serverName);
       socket.destroy();
     };
     secure.on("error", onFailed).on("end", onFailed);
     secure.once("secure", () => {
       secure.off("error", onFailed).off("end", onFailed);
+      this.#settle(undefined);
       this.#leave();
       if (certificate.alpn !== undefined) { // a CA, which has seen all there is now
         secure.on("error", () => {}).setTimeout(REFUSAL_LINGER, () => socket.destroy());
@@ -366,8 +412,13 @@ class Handshake implements Connection, Expiring {
   }
 
   /** Says why on the raw socket, and reads on so that a reset doesn't overtake it. */
-  #refuse(reason: string, bytes: Buffer | string, serverName?: string): void {
-    this.#say(reason, serverName);
+  #refuse(
+    failure: HandshakeFailure,
+    reason: string,
+    bytes: Buffer | string,
+    serverName?: string,
+  ): void {
+    this.#fail(failure, reason, serverName);
     this.#socket.off("data", this.#onData);
     this.#chunks = [];
     this.deadline = this.#options.clock.now + REFUSAL_LINGER;

@@ -43,6 +43,8 @@ export interface ResponseHandler {
 export class ClientConnection {
   /** Some byte of an answer to the current request has come. */
   answered = false;
+  /** The answer to the last request wasn't complete. */
+  failed = false;
   /** How many requests were sent: over one, and the peer may have closed it before the last. */
   requests = 0;
   /** When it was last freed, for the pool. */
@@ -245,6 +247,7 @@ export class ClientConnection {
 
   #fail(error: Error): void {
     const handler = this.#handler;
+    this.failed = handler !== undefined;
     this.destroy();
     handler?.onFailed(error);
   }

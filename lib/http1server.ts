@@ -10,7 +10,8 @@ import type { Socket } from "node:net";
 import type { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
 import { answer, UNABLE } from "./answer.ts";
-import type { Client, Connection, Downstream, Handle, RequestHandler } from "./exchange.ts";
+import type { Client, Connection, Downstream, Handle, Observer } from "./exchange.ts";
+import type { RequestHandler } from "./exchange.ts";
 import {
   type BodyLength,
   fieldValue,
@@ -38,6 +39,8 @@ export interface ServerOptions {
   readonly limits: HeadLimits;
   readonly timeouts: ServerTimeouts;
   readonly handle: Handle;
+  /** Told of what `handle` isn't asked about. */
+  readonly observer?: Observer | undefined;
   readonly onClientError: (client: Client, error: Error) => void;
   readonly onClose: (connection: Connection) => void;
 }
@@ -201,12 +204,14 @@ export class ServerConnection implements Connection, Downstream, Expiring {
   /** Answers 400 and its kin, and closes: what follows a framing error can't be trusted. */
   #refuse(error: Error): void {
     this.#options.onClientError(this.client, error);
-    this.#handler?.onGone();
+    const status = error instanceof Http1Error ? error.status : 500;
+    const open = this.#state !== CLOSING && !this.#started;
+    this.#handler?.onGone(open ? status : undefined);
     this.#handler = undefined;
     if (this.#state === CLOSING) return;
     if (this.#started) return this.abort();
     this.#keepAlive = false;
-    const status = error instanceof Http1Error ? error.status : 500;
+    if (this.#method === "") this.#options.observer?.onRefused(this.client, status);
     answer(this, { method: this.#method }, status, status === 500 ? UNABLE : error.message);
   }
 

@@ -129,12 +129,17 @@ export class Http2Stream implements Downstream {
 
   #handle({ head, scheme, protocol }: Http2Request, handle: Handle): RequestHandler | undefined {
     if (head.method === "CONNECT" && protocol !== "websocket") {
-      throw new Http1Error(501, "CONNECT isn't implemented, but for WebSocket.");
+      return this.#decline(head, 501, "CONNECT isn't implemented, but for WebSocket.");
     }
     if (scheme !== this.client.scheme) {
-      return answer(this, head, 421, "This connection isn't for the scheme asked for.");
+      return this.#decline(head, 421, "This connection isn't for the scheme asked for.");
     }
     return handle(protocol === undefined ? head : this.#upgradeHead(head), this);
+  }
+
+  #decline(head: RequestHead, status: number, why: string): undefined {
+    this.#owner.options.observer?.onRefused(this.client, status, head);
+    return answer(this, head, status, why);
   }
 
   /** The request of HTTP/1.1 that asks for what an extended CONNECT asks for (RFC 8441 5.1). */
@@ -148,12 +153,14 @@ export class Http2Stream implements Downstream {
 
   /** Answers with an Http1Error's status, and lets go of the upstream. */
   refuse(error: Error): void {
-    this.#owner.options.onClientError(this.client, error);
-    this.#handler?.onGone();
+    const { onClientError, observer } = this.#owner.options;
+    onClientError(this.client, error);
+    const status = error instanceof Http1Error ? error.status : 500;
+    this.#handler?.onGone(this.#closed || this.#started ? undefined : status);
     this.#handler = undefined;
     if (this.#closed) return;
     if (this.#started) return this.abort();
-    const status = error instanceof Http1Error ? error.status : 500;
+    if (this.#method === "") observer?.onRefused(this.client, status);
     answer(this, { method: this.#method }, status, status === 500 ? UNABLE : error.message);
   }
 

@@ -166,7 +166,10 @@ class NetworkSource implements RouteSource {
 
   async #attempt(work: () => Promise<void>): Promise<void> {
     const stay = this.#table === undefined ? "there are no routes yet" : "the old routes stay";
-    await work().catch((error: RouteSourceError) => logProblems(this.#options.log, error, stay));
+    await work().catch((error: RouteSourceError) => {
+      this.#options.onFailure?.(error);
+      logProblems(this.#options.log, error, stay);
+    });
   }
 
   #tellLoss(error: unknown): void {

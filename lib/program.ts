@@ -18,8 +18,8 @@ export interface Program<S> {
   readonly log: "stdout" | "stderr";
   /** Throws, or rejects with, OptionError for what the table of options can't know. */
   readonly settings: (options: Options) => S | Promise<S>;
-  /** Whether all is well; should not reject. */
-  readonly run: (options: Options, settings: S, log: Logger) => Promise<boolean>;
+  /** Whether all is well, or the exit code; should not reject. */
+  readonly run: (options: Options, settings: S, log: Logger) => Promise<boolean | number>;
 }
 
 /** Reads the arguments and the environment, runs the program, and ends the process. */
@@ -52,7 +52,7 @@ export async function startProgram<S>(program: Program<S>): Promise<void> {
     log.error("can't start", { error });
     return false;
   });
-  process.exit(well ? 0 : 1);
+  process.exit(typeof well === "number" ? well : well ? 0 : 1);
 }
 
 /** What the options say of the log. */

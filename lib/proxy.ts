@@ -46,6 +46,8 @@ export interface ProxyOptions {
 export class Proxy {
   /** Replaced as a whole on reload; exchanges keep the route that they started with. */
   routes: RouteTable;
+  /** Requests so far, by the primary of their route. */
+  readonly requests: Map<string, number> = new Map();
   readonly options: ProxyOptions;
 
   constructor(routes: RouteTable, options: ProxyOptions) {
@@ -65,8 +67,11 @@ export class Proxy {
     if (route === undefined || !allowed) {
       return answer(downstream, head, 421, "This connection isn't for the host asked for.");
     }
-    if (route.redirectToPrimary && host.name !== route.domains[0]) {
-      return redirect(downstream, head, route.domains[0], this.options.redirectPort);
+    const [primary = ""] = route.domains;
+    this.requests.set(primary, (this.requests.get(primary) ?? 0) + 1);
+    if (downstream.facts !== undefined) downstream.facts.route = primary;
+    if (route.redirectToPrimary && host.name !== primary) {
+      return redirect(downstream, head, primary, this.options.redirectPort);
     }
     if (head.method === "OPTIONS" || head.method === "TRACE") {
       // RFC 9110 section 7.6.2: whoever gets 0 is the one that was meant.
@@ -135,6 +140,7 @@ class Exchange implements RequestHandler, ResponseHandler {
     const upstream = pools.choose(this.#route.upstreams, this.#tried);
     if (upstream === undefined) return this.#unreachable();
     this.#upstream = upstream;
+    this.#downstream.facts?.onAsked(upstream.name);
     const fresh = IDEMPOTENT.has(this.#head.method) ? Infinity : FRESH_FOR;
     const idle = this.#onlyNew ? undefined : pools.take(upstream, fresh);
     if (idle !== undefined) return this.#send(idle);
@@ -186,8 +192,9 @@ class Exchange implements RequestHandler, ResponseHandler {
   #logFailure(upstream: Upstream, error: Error, next: string): void {
     const route = this.#route.domains[0];
     const { log, pools } = this.#options;
+    this.#downstream.facts?.onUpstreamFailed();
     // A client can cause this as often as it likes, so only news is worth the operator's disk.
-    const say = pools.isNews(upstream) ? log.warn : log.debug;
+    const say = pools.noteFailure(upstream, error) ? log.warn : log.debug;
     say("upstream failed", { route, upstream: upstream.name, error, next });
   }
 
@@ -234,6 +241,7 @@ class Exchange implements RequestHandler, ResponseHandler {
   }
 
   onResponse(head: ResponseHead): void {
+    this.#downstream.facts?.onAnswered();
     const asked = this.#requestDone && fieldValue(this.#fields, "upgrade") !== undefined;
     if (head.status === 101 && !asked) {
       throw new Error(
@@ -255,7 +263,10 @@ class Exchange implements RequestHandler, ResponseHandler {
     this.#responded = true;
     this.#body = undefined;
     this.#tunnel = head.status === 101;
-    if (this.#tunnel) this.#requestDone = false;
+    if (this.#tunnel) {
+      this.#requestDone = false;
+      if (this.#upstream) this.#options.pools.noteSuccess(this.#upstream);
+    }
     const fields = clientFields(head, this.#route.headers, this.#options.clock.date);
     this.#downstream.respond(head.status, head.reason, fields, length);
   }

@@ -48,6 +48,8 @@ export interface RenewalOptions extends Shared {
   ) => Promise<{ readonly record?: CertificateRecord; readonly next: number }>;
   /** Called when another certificate, or another staple, is stored; resolves when it is served. */
   readonly onChange: (names: readonly string[]) => Promise<void> | void;
+  /** Called when an order has failed. */
+  readonly onFailure?: ((names: readonly string[]) => void) | undefined;
 }
 
 /** A set of names that a certificate is wanted for. */
@@ -64,6 +66,34 @@ interface Item {
   /** When this process obtained its latest certificate. */
   obtainedAt: number;
   busy: boolean;
+  /** When its order began, or may begin where orders must be apart; 0 for none under way. */
+  orderAt: number;
+  /** Why it failed last, in this process; `certificate`: that there was then. */
+  failed: (Attempt & { readonly certificate: string | undefined }) | undefined;
+}
+
+/** The last attempt; times are in milliseconds since the epoch. */
+export interface Attempt {
+  readonly at: number;
+  /** How many in a row failed, as far as this process knows. */
+  readonly attempts: number;
+  /** Host of its directory; empty if another process asked it. */
+  readonly ca: string;
+  readonly cause: string;
+  readonly message: string;
+  readonly advice: string;
+}
+
+/** How it stands with a set of names; times as above. */
+export interface Outlook {
+  /** `ordering` since `at`, or from `at` on; `queued` for those before it; `waiting` until `at`. */
+  readonly doing: "ordering" | "queued" | "waiting";
+  readonly at: number;
+  /** It waits for a change of the configuration or of DNS, else until `at`. */
+  readonly onChange: boolean;
+  /** When what is stored is renewed, and whether the CA suggested that. */
+  readonly renewal: { readonly at: number; readonly suggested: boolean } | undefined;
+  readonly failure: Attempt | undefined;
 }
 
 /** What is read of a certificate, once: in milliseconds since the epoch. */
@@ -93,9 +123,10 @@ export class Renewal {
     for (const names of sets) {
       const key = namesKey(names);
       const busy = this.#running.has(key);
-      const times = { due: 0, stapleAt: 0, stapleFor: undefined, holdUntil: 0, obtainedAt: 0 };
+      const times = { due: 0, stapleAt: 0, holdUntil: 0, obtainedAt: 0, orderAt: 0 };
+      const nothing = { stapleFor: undefined, failed: undefined };
       const known = this.#items.get(key);
-      const item = known ?? { names, key, ...times, busy };
+      const item = known ?? { names, key, ...times, ...nothing, busy };
       items.set(key, item);
       if (known !== undefined && !isReload) continue;
       item.holdUntil = 0; // whoever reloads may have mended it
@@ -104,6 +135,31 @@ export class Renewal {
     }
     this.#items = items;
     this.#tick();
+  }
+
+  /** Undefined for names that no certificate is wanted for. */
+  look(names: readonly string[]): Outlook | undefined {
+    const item = this.#items.get(namesKey(names));
+    if (item === undefined) return undefined;
+    const record = this.#record(item);
+    const { failure } = this.#options.state.get(item.key);
+    const { cause = "", message = "", advice = "", count = 0, at = "" } = failure ?? {};
+    const stored = failure &&
+      { at: Date.parse(at), attempts: count, ca: "", cause, message, advice };
+    const isOld = record !== undefined && item.failed?.certificate !== record.certificate;
+    const now = Date.now();
+    const order = item.busy ? item.orderAt : 0;
+    const doing = order > 0 ? "ordering" : !item.busy && item.due <= now ? "queued" : "waiting";
+    return {
+      doing,
+      at: order || Math.max(item.due, this.#orderTime(item, record)),
+      onChange: failure?.next === "" && failure.configuration === this.#options.configuration,
+      renewal: record && {
+        at: this.#renewalTime(record),
+        suggested: record.ariRenewalTime !== ZERO_TIME,
+      },
+      failure: isOld ? stored : item.failed ?? stored,
+    };
   }
 
   /** Ends orders under way; resolves when they have: they are taken up again at the next start. */
@@ -277,9 +333,10 @@ export class Renewal {
     const { issuer, state, log, onChange } = this.#options;
     const { failure, hasty } = state.get(item.key);
     if (failure?.next === "" && await this.#unchanged(item, failure)) return;
-    await this.#spaced();
     try {
+      await this.#spaced(item);
       const record = await issuer.obtain(item.names, this.#stopped.signal, old);
+      item.failed = undefined;
       await onChange(item.names);
       log.info("certificate obtained", { names: item.names, until: record.notAfter });
       // What is due again with nine tenths of its life left is ordered at a slower and slower pace,
@@ -295,6 +352,8 @@ export class Renewal {
     } catch (error) {
       if (!(error instanceof IssueError)) throw error;
       await this.#onFailure(item, error, failure, old);
+    } finally {
+      item.orderAt = 0;
     }
   }
 
@@ -329,10 +388,11 @@ export class Renewal {
   }
 
   /** Waits for its turn where orders must be apart. */
-  async #spaced(): Promise<void> {
+  async #spaced(item: Item): Promise<void> {
     const now = performance.now();
     const at = Math.max(now, this.#nextOrder);
     this.#nextOrder = at + this.#options.interval;
+    item.orderAt = Date.now() + at - now;
     if (at > now) await wait(at - now, undefined, { signal: this.#stopped.signal });
   }
 
@@ -345,11 +405,15 @@ export class Renewal {
     const { cause, message, advice, retry, retryAt } = explanation;
     const { state, log, configuration } = this.#options;
     const now = Date.now();
+    this.#options.onFailure?.(item.names);
     const count = (before?.count ?? 0) + 1;
     const soon = item.holdUntil === 0 ? MINUTE : SOON; // the network may come up after us
     const delay = retry === "soon" ? soon : pause(count) * (1 + Math.random() / 10);
     const until = new Date(Math.max(now + delay, retryAt?.getTime() ?? 0)).toISOString();
     const next = retry === "never-until-change" ? "" : until;
+    const attempts = (item.failed?.attempts ?? before?.count ?? 0) + 1;
+    const attempt = { at: now, attempts, ca, cause, message, advice };
+    item.failed = { ...attempt, certificate: old?.certificate };
     // The CA was asked for nothing: a restart may try again at once.
     if (retry === "soon") item.holdUntil = Date.parse(until);
     else {

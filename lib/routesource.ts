@@ -43,6 +43,8 @@ export interface RouteSource {
 /** `apply` puts a table in force; it isn't called again before it is done. */
 export interface RouteSourceOptions {
   readonly apply: (table: RouteTable) => Promise<void> | void;
+  /** Told why a reload changed nothing; the log is, too. */
+  readonly onFailure?: (error: RouteSourceError) => void;
   readonly log: Logger;
 }
 
@@ -80,7 +82,10 @@ export async function startFileSource(options: FileSourceOptions): Promise<Route
     running = true;
     await undefined; // what is asked for in one turn is one reload
     while (wanted !== undefined) {
-      await load().catch((error) => logProblems(log, error, "the old routes stay"));
+      await load().catch((error) => {
+        logProblems(log, error, "the old routes stay");
+        options.onFailure?.(error);
+      });
     }
     running = false;
   };

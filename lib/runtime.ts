@@ -112,3 +112,25 @@ export function stapling(
 
 /** Deno (2.9) serves no certificate with the critical extension of TLS-ALPN-01 (RFC 8737 3). */
 export const canServeAcmeTls = (): boolean => !("Deno" in globalThis);
+
+/**
+ * SIGUSR1, as what rotates logs sends it, and SIGUSR2. The former would have Node (20 to 26) listen
+ * for a debugger, unless somebody listens for the signal; Deno (from 2.9.2 on) does in any case, on
+ * this machine's own port 9229, which is closed again here: there SIGUSR2 is the better one.
+ */
+export function onUserSignal(act: () => void): void {
+  process.on("SIGUSR2", act);
+  if (!("Deno" in globalThis)) return void process.on("SIGUSR1", act);
+  const loaded = import("node:inspector").then((inspector) => {
+    return { inspector, isWanted: inspector.url() !== undefined };
+  });
+  process.on("SIGUSR1", () => {
+    act();
+    loaded.then(async ({ inspector, isWanted }) => {
+      for (let looks = 0; looks < 500 && !isWanted; looks++) {
+        if (inspector.url() !== undefined) return inspector.close();
+        await new Promise((done) => setTimeout(done, 2));
+      }
+    });
+  });
+}

@@ -9,8 +9,10 @@ import { parseNetworks } from "./addr.ts";
 import { ChallengeAnswers } from "./challenges.ts";
 import { Clock } from "./clock.ts";
 import { Frontend, type FrontendOptions } from "./frontend.ts";
+import type { Report } from "./health.ts";
 import { Proxy } from "./proxy.ts";
 import { parseRoutes, type Route, type RouteTable } from "./routes.ts";
+import type { ServedMetrics } from "./servedmetrics.ts";
 import { UpstreamPools } from "./upstream.ts";
 
 type Ports = "httpPort" | "httpsPort" | "redirectPort" | "tailscale";
@@ -36,14 +38,19 @@ export interface Server {
   apply(table: RouteTable, stale: readonly string[]): Promise<void>;
   /** Certificates of these keys aren't served any more. */
   forget(keys: readonly string[]): Promise<void>;
+  /** What each process that serves says; `silent`: numbers of the workers that say nothing. */
+  report(): Promise<{ reports: readonly unknown[]; silent: readonly number[] }>;
+  /** What each process has counted, as snapshots (see metrics.ts) that may be a stranger's. */
+  counts(): Promise<readonly unknown[]>;
   /** Stops accepting; resolves when what was in flight has ended, or its time was over. */
   drain(): Promise<void>;
   /** Ends everything at once. */
   close(): void;
 }
 
-type Shared = "log" | "onListening" | "identify";
-type FrontendParts = Shared | "clock" | "challenges" | "certificateFor" | "handle";
+type Shared = "log" | "onListening" | "identify" | "observer";
+type Made = "clock" | "challenges" | "certificateFor" | "handle" | "isServed";
+type FrontendParts = Shared | Made;
 
 /** The ports, with the clock that their timeouts are measured with. */
 export function createFrontend(
@@ -54,6 +61,8 @@ export function createFrontend(
 }
 
 export interface LocalParts extends Pick<FrontendOptions, Shared> {
+  /** What the observer counts in. */
+  readonly metrics?: ServedMetrics | undefined;
   /** Of a route, for one of its names; for those of Tailscale it depends on the name. */
   readonly certificateOf: (
     route: Route,
@@ -87,6 +96,7 @@ export class LocalServer implements Server {
         const route = name === undefined ? proxy.routes.fallback : proxy.routes.find(name);
         return route === undefined ? undefined : certificateOf(route, name ?? route.domains[0]);
       },
+      isServed: (name) => proxy.routes.find(name) !== undefined,
       handle: (head, downstream) => proxy.handle(head, downstream),
     });
   }
@@ -103,6 +113,20 @@ export class LocalServer implements Server {
     this.#proxy.routes = table;
     this.#parts.forget?.(stale);
     this.#pools.retain(new Set(table.routes.flatMap(upstreamNames)));
+    const primaries = primaryNames(table.routes);
+    for (const name of this.#proxy.requests.keys()) {
+      if (!primaries.has(name)) this.#proxy.requests.delete(name);
+    }
+    this.#parts.metrics?.retain(primaries);
+  }
+
+  async report(): Promise<{ reports: [Report]; silent: [] }> {
+    const requests = [...this.#proxy.requests];
+    return { reports: [{ upstreams: this.#pools.health(), requests }], silent: [] };
+  }
+
+  async counts(): Promise<readonly unknown[]> {
+    return [this.#parts.metrics?.snapshot(this.#frontend.connections)];
   }
 
   async forget(keys: readonly string[]): Promise<void> {
@@ -121,4 +145,9 @@ export class LocalServer implements Server {
 
 function upstreamNames(route: Route): string[] {
   return [...route.upstreams, ...route.errors.map((error) => error.upstream)].map((to) => to.name);
+}
+
+/** What routes are called by. */
+export function primaryNames(routes: readonly Route[]): Set<string> {
+  return new Set(routes.map(({ domains: [primary = ""] }) => primary));
 }

@@ -66,13 +66,23 @@ Limits
   max-head-size           size 1KiB..1MiB   64KiB          Of a request's head.
   max-head-fields         integer 1..10000  256            In a request's head.
   max-connections         integer 1..       10000          Of clients, each worker; Deno: 480.
+Status
+  status-socket           string file|off   -              For --status; default: the store's .sock.
+  status-page             boolean           false          Show it at /status of --metrics-port.
 Commands
+  status                  boolean           false          Say how the running one is, and exit.
+  json                    boolean           false          With --status: as JSON, all of it.
   obtain                  list names        -              Obtain one certificate now, and exit.
   account                 string action     -              rollover or deactivate, and exit.
   revoke                  string file       -              Revoke the certificate in it, and exit.
 Log
   log.level               choice debug|info|warn|error  info           Clients' faults are debug.
   log.format              choice text|json  text           One line an event, to standard output.
+  access-log              string file       -              Requests; - is stdout. SIGUSR1 reopens.
+  access-log-format       choice combined|json  combined   Of its lines.
+Metrics
+  metrics-port            integer 0..65535  0              For Prometheus, at /metrics; 0: none.
+  metrics-address         string address    -              To listen on; all interfaces if empty.
 Help
   help                    boolean           false          Print this and exit.
 `);

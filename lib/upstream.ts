@@ -1,15 +1,17 @@
 /**
  * Connections to upstreams: a keep-alive pool for each, names resolved at connect with every
- * address tried, and a memory of which upstream has just failed.
+ * address tried, and a memory of how each upstream is.
  *
- * Needs `http1client.ts`, `clock.ts`. Upstreams speak plain HTTP/1.1 over TCP.
+ * Needs `http1client.ts`, `clock.ts`, `health.ts`. Upstreams speak plain HTTP/1.1 over TCP.
  */
 import type { Buffer } from "node:buffer";
 import dns from "node:dns";
 import net from "node:net";
 import { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
+import { cutWords, type HealthReport } from "./health.ts";
 import { ClientConnection } from "./http1client.ts";
+import { errorText } from "./log.ts";
 import type { Upstream } from "./routes.ts";
 import { connectReading } from "./runtime.ts";
 
@@ -36,6 +38,12 @@ interface Pool {
   quietUntil: number;
   /** No route names it any more: nothing is kept. */
   retired: boolean;
+  /** As in health.ts; `workedAt` is on the clock of `Clock#now`, and 0 for never. */
+  workedAt: number;
+  failures: number;
+  since: number;
+  failedAt: number;
+  failure: string;
 }
 
 export class UpstreamPools implements Expiring {
@@ -109,12 +117,37 @@ export class UpstreamPools implements Expiring {
     }
   }
 
-  /** Whether a failure of this upstream is news: true once in ten seconds, for the log. */
-  isNews(upstream: Upstream): boolean {
+  /** Takes note of a request that failed; whether that is news: once in ten seconds, for the log. */
+  noteFailure(upstream: Upstream, error: Error): boolean {
     const pool = this.#pool(upstream.name);
+    pool.failedAt = Date.now();
+    pool.failure = cutWords(errorText(error));
+    if (pool.failures++ === 0) pool.since = pool.failedAt;
     if (pool.quietUntil > this.#clock.now) return false;
     pool.quietUntil = this.#clock.now + FAILED_FOR;
     return true;
+  }
+
+  /** Takes note of one that went well, or of a tunnel that has begun. */
+  noteSuccess(upstream: Upstream): void {
+    this.#worked(this.#pool(upstream.name));
+  }
+
+  #worked(pool: Pool): void {
+    if (pool.failures > 0 || pool.workedAt === 0) pool.since = Date.now();
+    pool.failures = 0;
+    pool.workedAt = this.#clock.now;
+  }
+
+  /** Of those that have been asked. */
+  health(): HealthReport {
+    const started = Date.now() - performance.now();
+    return [...this.#pools].filter(([, { workedAt, failedAt }]) => workedAt + failedAt > 0).map(
+      ([name, { workedAt, failures, since, failedAt, failure }]) => {
+        const at = workedAt === 0 ? 0 : Math.round(started + workedAt);
+        return [name, { workedAt: at, failures, since, failedAt, failure }];
+      },
+    );
   }
 
   /** Called when a connection has become free, and again when it has closed. */
@@ -122,8 +155,10 @@ export class UpstreamPools implements Expiring {
     if (!connection.open) {
       const at = pool.idle.indexOf(connection);
       if (at >= 0) pool.idle.splice(at, 1);
+      else if (connection.answered && !connection.failed) this.#worked(pool);
     } else if (pool.retired) connection.destroy();
     else {
+      this.#worked(pool);
       connection.idleSince = this.#clock.now;
       pool.idle.push(connection);
       if (pool.idle.length > IDLE_LIMIT) pool.idle.shift()?.destroy();
@@ -195,7 +230,8 @@ export class UpstreamPools implements Expiring {
 }
 
 function newPool(retired: boolean): Pool {
-  return { idle: [], failedUntil: 0, quietUntil: 0, retired };
+  const health = { workedAt: 0, failures: 0, since: 0, failedAt: 0, failure: "" };
+  return { idle: [], failedUntil: 0, quietUntil: 0, retired, ...health };
 }
 
 /** All addresses of a name, in the system's order; an address is itself. */

@@ -12,8 +12,10 @@ import { tailnetKey, toServed } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
 import type { FieldLines } from "./http1.ts";
 import { createLogger, errorText, type Level, type Logger } from "./log.ts";
+import type { Observation } from "./observing.ts";
 import { logBugs } from "./program.ts";
 import { type Route, tableOf } from "./routes.ts";
+import { onUserSignal } from "./runtime.ts";
 import { type LocalParts, LocalServer } from "./serving.ts";
 import type { FromWorker, Start, Task, ToWorker, WorkerSettings } from "./workers.ts";
 
@@ -100,13 +102,30 @@ interface PromiseWithResolver {
   readonly resolve: (certificate: ServedCertificate | undefined) => void;
 }
 
-async function perform(server: LocalServer, task: Task): Promise<void> {
+/** What observes, if anything is to be; lines for the access log go to the main process. */
+async function createObserver(settings: WorkerSettings["observe"], log: Logger): Promise<Observed> {
+  if (!settings.metrics && settings.accessLog === undefined) return {};
+  const { observe } = await import("./observing.ts");
+  return observe(settings, log, (lines, done) => send({ lines }, done));
+}
+
+type Observed = Partial<Observation>;
+
+async function perform({ server, observed }: Serving, { id, task }: TaskMessage): Promise<void> {
+  if ("count" in task) return send({ id, counted: (await server.counts())[0] });
   if ("routes" in task) await server.apply(tableOf(task.routes), task.stale);
   else if ("forget" in task) await server.forget(task.forget);
   else if ("challenge" in task) await server.challenges.apply(task.challenge);
   else if ("addresses" in task) await server.listenOn(task.addresses);
-  else await server.drain();
+  else {
+    await server.drain();
+    await observed.lines?.close();
+  }
+  send({ id });
 }
+
+type Serving = Readonly<{ server: LocalServer; observed: Observed }>;
+type TaskMessage = Readonly<{ id: number; task: Task }>;
 
 async function start({ start: settings, worker, routes, challenges }: Start): Promise<void> {
   const log = createWorkerLog(settings.log, worker);
@@ -115,8 +134,9 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
   const listening: Listening[] = [];
   let isStarting = true;
   const asked = new Map<number, (fields: FieldLines) => void>();
+  const observed = await createObserver(settings.observe, log);
   const server = new LocalServer(settings, {
-    log,
+    ...{ log, observer: observed.observer, metrics: observed.metrics },
     certificateOf: (route, name) => certificates.find(route, name),
     forget: (keys) => certificates.forget(keys),
     onListening: (at) => {
@@ -136,10 +156,12 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
       asked.get(message.whose)?.(message.fields);
       return void asked.delete(message.whose);
     }
+    if ("report" in message) {
+      return void server.report().then(({ reports: [report] }) => send({ report }));
+    }
     if (!("task" in message)) return;
-    const { id, task } = message;
-    loaded.then(() => perform(server, task)).then(() => send({ id }), (error: Error) => {
-      send({ id, failed: errorText(error) });
+    loaded.then(() => perform({ server, observed }, message)).catch((error: Error) => {
+      send({ id: message.id, failed: errorText(error) });
     });
   });
   await loaded;
@@ -164,8 +186,12 @@ async function askWhoIs(
   return identifySockets(rememberWhoIs(ask, { onFailure }));
 }
 
-// The main process decides, also when a signal goes to all processes of a group.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
+// The main process decides, also when a signal goes to all processes of a group; SIGUSR1 would
+// have Node listen for a debugger.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"] as const) {
+  process.on(signal, () => {});
+}
+onUserSignal(() => {});
 process.once("disconnect", () => process.exit(0));
 process.once("message", (message: ToWorker) => {
   if (!("start" in message)) return;

@@ -17,16 +17,19 @@
 import cluster, { type Worker } from "node:cluster";
 import { isIP } from "node:net";
 import process from "node:process";
-import { clearInterval, setInterval, setTimeout } from "node:timers";
+import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
 import type { Certificates } from "./certs.ts";
 import { type ChallengeAnswer, ChallengeAnswers } from "./challenges.ts";
 import type { Identity } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
+import type { Report } from "./health.ts";
 import type { FieldLines } from "./http1.ts";
 import type { Level, Logger } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { ObserveSettings } from "./observing.ts";
 import type { Route, RouteTable } from "./routes.ts";
-import type { Server, ServingSettings } from "./serving.ts";
+import { primaryNames, type Server, type ServingSettings } from "./serving.ts";
 import type { Identify } from "./whois.ts";
 
 /** Looks at the workers, in milliseconds; one not heard of at so many of them in a row hangs. */
@@ -38,6 +41,10 @@ const START_LOOKS = 30;
 const WELL_AFTER = 10_000;
 const FIRST_WAIT = 100;
 const LONGEST_WAIT = 30_000;
+/** For saying how it is, in milliseconds. */
+const REPORT_TIMEOUT = 2_000;
+/** For saying what it has counted, in milliseconds; after it what it said before counts. */
+const COUNT_TIMEOUT = 2_000;
 /** UTF-16 units of a log line: one has no more fields that this is too little for. */
 const MAX_LINE = 256 * 1024;
 /** Variables that a worker has; others may hold secrets, such as those of DNS providers. */
@@ -47,6 +54,7 @@ const KEPT = /^(PATH|HOME|TMPDIR|TZ|LANG|LC_.*|SSL_CERT_.*|NODE_(OPTIONS|EXTRA_C
 export interface WorkerSettings extends ServingSettings {
   readonly wildcards: readonly string[];
   readonly log: Readonly<{ level: Level; format: "text" | "json"; terminal: boolean }>;
+  readonly observe: ObserveSettings;
 }
 
 /** What a worker does when it is told to, and says when it is done. */
@@ -55,6 +63,7 @@ export type Task =
   | { readonly forget: readonly string[] }
   | { readonly challenge: ChallengeAnswer }
   | { readonly addresses: readonly string[] }
+  | { readonly count: true }
   | { readonly drain: true };
 
 /** All that holds when a worker starts. */
@@ -66,23 +75,29 @@ export interface Start {
   readonly challenges: readonly ChallengeAnswer[];
 }
 
-/** `start` comes first and answers `hello`; `key` answers `ask`, `whose` answers `whoIs`. */
+/**
+ * `start` comes first and answers `hello`; `key` answers `ask`, `whose` answers `whoIs`; `report` is
+ * answered so.
+ */
 export type ToWorker =
+  | { readonly report: true }
   | Start
   | { readonly id: number; readonly task: Task }
   | { readonly key: string; readonly identity?: Identity | undefined }
   | { readonly whose: number; readonly fields: FieldLines };
 
-/** `failed` says why a start, or a task, isn't done. */
+/** `failed` says why a start, or a task, isn't done; `counted` answers `count`. */
 export type FromWorker =
   | { readonly hello: true }
   | { readonly listening: readonly Listening[] }
   | { readonly failed: string }
-  | { readonly id: number; readonly failed?: string }
+  | { readonly id: number; readonly failed?: string; readonly counted?: unknown }
+  | { readonly lines: string }
   | { readonly ask: string }
   | { readonly whoIs: number; readonly address: string; readonly port: number }
   | { readonly unusable: string; readonly problem: string }
   | { readonly line: string }
+  | { readonly report: Report }
   | { readonly alive: true };
 
 export interface WorkersOptions {
@@ -95,6 +110,10 @@ export interface WorkersOptions {
   readonly certificates: Pick<Certificates, "identity" | "unusable">;
   /** Who clients are. */
   readonly identify?: Identify | undefined;
+  /** Takes lines of the access log. */
+  readonly takeLines?: ((lines: unknown) => void) | undefined;
+  /** What those that have ended had counted; no counter goes backwards. */
+  readonly ended?: Metrics | undefined;
 }
 
 /** A place that one worker after another has. */
@@ -108,8 +127,13 @@ interface Place {
   readonly crashes: number | undefined;
   /** What it was told and hasn't answered, by id. */
   readonly tasks: Map<number, (failed?: string) => void>;
+  /** Set while it is asked; what it said last. */
+  counting: Promise<void> | undefined;
+  counted: unknown;
   /** Settles its start. */
   onStart: (result: readonly Listening[] | Error) => void;
+  /** Those who wait for its report; undefined when it won't come. */
+  readonly onReport: Set<(report?: unknown) => void>;
 }
 
 export class Workers implements Server {
@@ -149,11 +173,32 @@ export class Workers implements Server {
 
   async apply({ routes }: RouteTable, stale: readonly string[]): Promise<void> {
     this.#routes = routes;
+    this.#options.ended?.retain("route", primaryNames(routes).add(""));
     await this.#tell({ routes, stale });
   }
 
   forget(keys: readonly string[]): Promise<void> {
     return this.#tell({ forget: keys });
+  }
+
+  async report(): ReturnType<Server["report"]> {
+    const told = await Promise.all(this.#places.map(ask));
+    const silent = this.#places.filter((_, i) => told[i] === undefined);
+    return {
+      reports: told.filter((one) => one !== undefined),
+      silent: silent.map(({ number }) => number),
+    };
+  }
+
+  async counts(): Promise<readonly unknown[]> {
+    const asked = this.#places.filter(({ state }) => state === "listening").map((place) =>
+      place.counting ??= this.#ask(place, { count: true }).catch(() => {})
+        .finally(() => place.counting = undefined)
+    );
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise((done) => timer = setTimeout(done, COUNT_TIMEOUT));
+    await Promise.race([Promise.all(asked), late]).finally(() => clearTimeout(timer));
+    return [this.#options.ended?.snapshot(), ...this.#places.map(({ counted }) => counted)];
   }
 
   drain(): Promise<void> {
@@ -182,13 +227,15 @@ export class Workers implements Server {
    */
   async #tell(task: Task, places: readonly Place[] = this.#places): Promise<void> {
     const started = places.filter(({ state }) => state !== "starting");
-    await Promise.all(started.map((place) =>
-      new Promise<void>((done, reject) => {
-        const id = ++this.#nextId;
-        place.tasks.set(id, (failed) => failed === undefined ? done() : reject(new Error(failed)));
-        send(place, { id, task });
-      })
-    ));
+    await Promise.all(started.map((place) => this.#ask(place, task)));
+  }
+
+  #ask(place: Place, task: Task): Promise<void> {
+    return new Promise((done, reject) => {
+      const id = ++this.#nextId;
+      place.tasks.set(id, (failed) => failed === undefined ? done() : reject(new Error(failed)));
+      send(place, { id, task });
+    });
   }
 
   /** Resolves with its ports when it listens; `crashes` of the one that it replaces. */
@@ -201,7 +248,10 @@ export class Workers implements Server {
     return new Promise((resolve, reject) => {
       const onStart: Place["onStart"] = (result) =>
         result instanceof Error ? reject(result) : resolve(result);
-      const fresh = { silent: 0, tasks: new Map(), onStart };
+      const fresh = {
+        ...{ silent: 0, tasks: new Map(), onStart, onReport: new Set<never>() },
+        ...{ counting: undefined, counted: undefined },
+      };
       const place: Place = { number, child, state: "starting", crashes, ...fresh };
       this.#places[number - 1] = place;
       child.on("message", (message: FromWorker) => this.#hear(place, message));
@@ -212,7 +262,7 @@ export class Workers implements Server {
   }
 
   #hear(place: Place, message: FromWorker): void {
-    const { settings, write, certificates, log } = this.#options;
+    const { settings, write, certificates, log, takeLines } = this.#options;
     const { number: worker, tasks } = place;
     const isFirst = place.crashes === undefined;
     place.silent = 0;
@@ -222,7 +272,11 @@ export class Workers implements Server {
     } else if ("whoIs" in message) this.#identify(place, message);
     else if ("unusable" in message) {
       certificates.unusable(message.unusable, new Error(message.problem));
-    } else if ("id" in message) {
+    } else if ("report" in message) {
+      for (const done of place.onReport) done(message.report);
+    } else if ("lines" in message) takeLines?.(message.lines);
+    else if ("id" in message) {
+      if ("counted" in message) place.counted = message.counted;
       tasks.get(message.id)?.(message.failed);
       tasks.delete(message.id);
     } else if (this.#ending) return;
@@ -257,8 +311,10 @@ export class Workers implements Server {
     const isFailedStart = place.state !== "listening" && place.crashes === undefined;
     place.onStart(new Error(`worker ${worker} ended while it started: ${why}`));
     place.state = "starting"; // is told nothing any more
-    for (const done of tasks.values()) done();
+    for (const done of [...tasks.values(), ...place.onReport]) done();
     tasks.clear();
+    this.#options.ended?.add(place.counted);
+    place.counted = undefined;
     if (this.#ending || isFailedStart) return; // the latter ends the program
     const crashes = lived < WELL_AFTER ? (place.crashes ?? 0) + 1 : 0;
     const wait = crashes < 2 ? 0 : Math.min(FIRST_WAIT * 2 ** (crashes - 2), LONGEST_WAIT);
@@ -288,4 +344,19 @@ export class Workers implements Server {
 /** To one that has just ended, nothing: its end is heard by itself. */
 function send({ child }: Place, message: ToWorker): void {
   if (child.isConnected()) child.send(message, () => {});
+}
+
+/** What it says of itself; undefined if it isn't there, or doesn't in time. */
+function ask(place: Place): Promise<unknown> {
+  if (place.state !== "listening") return Promise.resolve(undefined);
+  return new Promise((resolve) => {
+    const done = (report?: unknown) => {
+      clearTimeout(timer);
+      place.onReport.delete(done);
+      resolve(report);
+    };
+    const timer = setTimeout(done, REPORT_TIMEOUT);
+    place.onReport.add(done);
+    send(place, { report: true });
+  });
 }

@@ -26,7 +26,7 @@ function words(text: string): string[] {
  */
 const LAYERS: Readonly<Record<string, readonly string[]>> = {
   base: words(`
-    number nearest addr size time clock bufferpool turns file lock log jsonfile options debounce
+    number nearest addr size time clock bufferpool turns file lock log jsonfile options debounce metrics health
   `),
   codecs: words(`
     http1 http1reader huffman hpack http2 http2head http2limits clienthello acmetls der x509 jose acmeobjects ocsp dnsmsg routes
@@ -40,13 +40,15 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     watchfile command dockerdial docker dotegecache tailscale
   `),
   policy: words(`
-    program acmesettings settings exchange rewrite answer errorpage proxy http1server http2output
+    program acmesettings settings exchange observe servedmetrics accessline accesslog observing rewrite answer errorpage proxy http1server http2output
     http2stream http2server contexts certs
     causes challenges dns/provider dns/shared dns/tsig dns/acme-dns dns/cloudflare dns/desec
     dns/digitalocean dns/duckdns dns/exec dns/gandi dns/hetzner dns/httpreq dns/ionos dns/ovh
     dns/porkbun dns/rfc2136 dns/route53 dns/load dns/dns01 dns/persist dns/persist01
     authority preflight order issuer stapling renewal autocert commands routesource networksource
     proxyaccept whois frontend serving tailscalefrontend workers worker
+    metricsserver monitor
+    statuscauses status statuswords statustext statuspage statussocket statuscommand
     watch outputs notify configpush certfiles certsettings dotegecerts verdictlog dotegesettings
   `),
   entry: ENTRIES,

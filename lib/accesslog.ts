@@ -1,0 +1,235 @@
+/**
+ * Where lines of the access log go: gathered, and written many at a time, to a file or to standard
+ * output; from a worker to the main process, which alone writes, so that each line arrives whole
+ * whatever it goes to, and one signal to one process has the file opened anew.
+ *
+ * No request waits for the log: what a disk that is slow or full doesn't take in time is dropped,
+ * counted, and said, once a minute.
+ *
+ * Needs `accessline.ts`, `observe.ts` (types). Loaded when there is an access log.
+ */
+import { Buffer } from "node:buffer";
+import fs from "node:fs";
+import process from "node:process";
+import { clearTimeout, setTimeout } from "node:timers";
+import { promisify } from "node:util";
+import { type AccessFormat, createFormatter } from "./accessline.ts";
+import { type Logger, quote } from "./log.ts";
+import type { RequestFacts, Sink } from "./observe.ts";
+
+/** Lines leave after this many milliseconds, or when there are so many characters of them. */
+const INTERVAL = 200;
+const BATCH = 64 * 1024;
+/** Characters that wait, at most: some seconds of a busy server. */
+const BUFFER = 4 * 1024 * 1024;
+/** For the last lines when the program ends, in milliseconds. */
+const LAST_TIMEOUT = 2_000;
+/** Between two words in the log about lines that are lost, in milliseconds. */
+const SAY_INTERVAL = 60_000;
+const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK } = fs.constants;
+/**
+ * A pipe without a reader is an error then, and one that is full doesn't hold up a thread. Deno
+ * (2.9) doesn't say how much it had written when a write fails in the middle: there they wait.
+ */
+const WAITS = "Deno" in globalThis;
+const FLAGS = O_WRONLY | O_APPEND | O_CREAT | (WAITS ? 0 : O_NONBLOCK);
+const MODE = 0o640;
+/** When a pipe whose reader is slow is looked at again, in milliseconds. */
+const FULL_PIPE_WAIT = 20;
+
+/** Nothing in lines as accessline.ts makes them. */
+const FOREIGN = /[^ -~\n]/;
+
+type Done = (error?: Error | null) => void;
+
+/** Takes whole lines, calls `done` when it takes more, with an Error if any of them are lost. */
+export type WriteLines = (lines: string, done: Done) => void;
+
+/** Gathers lines. */
+export class LineBuffer {
+  readonly #write: WriteLines;
+  readonly #onDropped: (lines: number, error: Error) => void;
+  #text = "";
+  #lines = 0;
+  #isWriting = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Set at the end: nothing waits for more lines then. */
+  #onEmpty: (() => void) | undefined;
+
+  /** `onDropped` is told of lines that are lost. */
+  constructor(write: WriteLines, onDropped: (lines: number, error: Error) => void) {
+    this.#write = write;
+    this.#onDropped = onDropped;
+  }
+
+  /** `text`: so many whole lines, each with its line feed. */
+  push(text: string, lines: number = 1): void {
+    if (this.#text.length + text.length > BUFFER) {
+      return this.#onDropped(lines, new Error("they come faster than they are taken"));
+    }
+    this.#text += text;
+    this.#lines += lines;
+    this.#await();
+  }
+
+  /** Resolves when all is written, or its time is over. */
+  async close(): Promise<void> {
+    await new Promise<void>((done) => {
+      const timer = setTimeout(done, LAST_TIMEOUT);
+      this.#onEmpty = () => done(clearTimeout(timer));
+      this.#await();
+    });
+  }
+
+  #await(): void {
+    if (this.#isWriting) return;
+    if (this.#text.length >= BATCH || this.#onEmpty !== undefined) this.#flush();
+    else if (this.#text !== "") this.#timer ??= setTimeout(() => this.#flush(), INTERVAL);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const [text, lines] = [this.#text, this.#lines];
+    if (text === "") return this.#onEmpty?.();
+    this.#text = "";
+    this.#lines = 0;
+    this.#isWriting = true;
+    this.#write(text, (error) => {
+      this.#isWriting = false;
+      if (error) this.#onDropped(lines, error);
+      this.#await();
+    });
+  }
+}
+
+/** A sink that makes lines of requests. */
+export function accessSink(format: AccessFormat, buffer: LineBuffer): Sink {
+  const formatLine = createFormatter(format);
+  return {
+    onRequestEnd: (facts: RequestFacts) => buffer.push(formatLine(facts, Date.now())),
+  };
+}
+
+/** Where the log goes, as the main process has it. */
+export interface AccessLog {
+  readonly write: WriteLines;
+  /** Opens the file anew, so that the old one may be moved away. */
+  reopen(): void;
+  close(): void;
+}
+
+/** `path`: a file, or `-` or `stdout`. Rejects if it can't be opened. */
+export async function openAccessLog(path: string, log: Logger): Promise<AccessLog> {
+  if (path === "-" || path === "stdout") {
+    const nothing = () => {};
+    const write: WriteLines = (lines, done) => void process.stdout.write(lines, done);
+    return { write, reopen: nothing, close: nothing };
+  }
+  const file = await LogFile.open(path);
+  return {
+    write: (lines, done) => file.write(lines, done),
+    reopen() {
+      file.reopen().then(
+        () => log.info("access log reopened", { path }),
+        (error) =>
+          log.error("access log not reopened", { path, error, next: "the old file stays" }),
+      );
+    },
+    close: () => file.close(),
+  };
+}
+
+/** Whether these are lines as accessline.ts makes them: a worker may be anybody's. */
+export const areLines = (lines: unknown): lines is string =>
+  typeof lines === "string" && lines.endsWith("\n") && !FOREIGN.test(lines);
+
+/** At most once in a while, with how many there were since. */
+export function sayDropped(log: Logger): (lines: number, error: Error) => void {
+  let [count, sayAt] = [0, 0];
+  let last: Error | undefined;
+  const say = () => {
+    if (count > 0) log.error("access log lines dropped", { count, error: last });
+    count = 0;
+  };
+  return (lines, error) => {
+    count += lines;
+    last = error;
+    const now = performance.now();
+    if (count > lines) return; // it will be said
+    if (now >= sayAt) say();
+    else setTimeout(say, sayAt - now).unref();
+    sayAt = Math.max(sayAt, now) + SAY_INTERVAL;
+  };
+}
+
+const openFile = promisify<string, number, number, number>(fs.open);
+
+/** A file that lines are appended to. */
+class LogFile {
+  readonly #path: string;
+  #file: number;
+  /** Replaced, while something was being written. */
+  #old: number[] = [];
+  #isWriting = false;
+  /** The last write ended in the middle of a line. */
+  #isTorn = false;
+  #reopening: Promise<void> = Promise.resolve();
+
+  static async open(path: string): Promise<LogFile> {
+    const file = await openFile(path, FLAGS, MODE).catch((cause) => {
+      throw new Error(`can't open access log ${quote(path)}`, { cause });
+    });
+    return new LogFile(path, file);
+  }
+
+  private constructor(path: string, file: number) {
+    this.#path = path;
+    this.#file = file;
+  }
+
+  write(lines: string, done: Done): void {
+    this.#isWriting = true;
+    const bytes = Buffer.from(this.#isTorn ? `\n${lines}` : lines, "latin1");
+    this.#writeFrom(this.#file, bytes, 0, (error) => {
+      this.#isWriting = false;
+      this.#closeOld();
+      done(error);
+    });
+  }
+
+  #writeFrom(file: number, bytes: Buffer, at: number, done: Done): void {
+    fs.write(file, bytes, at, bytes.length - at, null, (error, written = 0) => {
+      const end = at + written;
+      if (error?.code === "EAGAIN") {
+        setTimeout(() => this.#writeFrom(file, bytes, at, done), FULL_PIPE_WAIT);
+      } else if (error === null && end < bytes.length) this.#writeFrom(file, bytes, end, done);
+      else {
+        this.#isTorn = WAITS && error ? true : end > 0 ? bytes[end - 1] !== LF : this.#isTorn;
+        done(error);
+      }
+    });
+  }
+
+  reopen(): Promise<void> {
+    const reopen = async () => {
+      const file = await openFile(this.#path, FLAGS, MODE);
+      this.#old.push(this.#file);
+      this.#file = file;
+      this.#isTorn &&= this.#isWriting;
+      if (!this.#isWriting) this.#closeOld();
+    };
+    return this.#reopening = this.#reopening.catch(() => {}).then(reopen);
+  }
+
+  close(): void {
+    this.#old.push(this.#file);
+    this.#closeOld();
+  }
+
+  #closeOld(): void {
+    for (const file of this.#old.splice(0)) fs.close(file, () => {});
+  }
+}
+
+const LF = 10;

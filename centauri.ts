@@ -8,6 +8,7 @@ import { parseNetworks } from "./lib/addr.ts";
 import { answer } from "./lib/answer.ts";
 import { acmeSettings, checkAcmeOptions, commandOf } from "./lib/acmesettings.ts";
 import { isAutomatic, providersInUse } from "./lib/acmesettings.ts";
+import type { Ask } from "./lib/askedchallenges.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
@@ -15,12 +16,13 @@ import { type Logger, quote } from "./lib/log.ts";
 import { parseDecimal } from "./lib/number.ts";
 import { OptionError, type Options } from "./lib/options.ts";
 import { logSettings, signalled, startProgram } from "./lib/program.ts";
-import { RouteError, type RouteTable } from "./lib/routes.ts";
+import { type Route, RouteError, type RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
 import { createFrontend, LocalServer, type Server } from "./lib/serving.ts";
 import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
-import { CertificateStore } from "./lib/store.ts";
+import type { Sharing } from "./lib/sharing.ts";
+import { CertificateStore, type Store } from "./lib/store.ts";
 
 const PROVIDERS = ["lego", "selfsigned"];
 /** At the end, for challenges of orders under way, in milliseconds. */
@@ -28,7 +30,7 @@ const CLEAN_UP_TIMEOUT = 5_000;
 const MAX_WORKERS = 256;
 
 /** What the table of options can't know. Throws OptionError. */
-function checkOptions(options: Options): void {
+async function checkOptions(options: Options): Promise<void> {
   const unknown = options.list("certificate-providers").find((name) => !PROVIDERS.includes(name));
   if (unknown !== undefined) {
     const expected = `expected ${PROVIDERS.join(" or ")}`;
@@ -37,6 +39,7 @@ function checkOptions(options: Options): void {
   checkAcmeOptions(options);
   commandOf(options);
   workerCount(options);
+  if (isShared(options)) (await import("./lib/sharing.ts")).redisSettings(options);
   try {
     parseNetworks(options.string("trusted-downstreams"));
   } catch (error) {
@@ -44,8 +47,20 @@ function checkOptions(options: Options): void {
   }
 }
 
-function openStore(options: Options): Promise<CertificateStore> {
-  return CertificateStore.open(options.string("certificate-store"), () => new Date());
+const isShared = (options: Options): boolean =>
+  options.choice("certificate-store-type") === "redis";
+
+/** Where certificates are, and what goes with it if that is shared. */
+async function openStore(
+  options: Options,
+  log: Logger,
+): Promise<{ store: Store; sharing?: Sharing }> {
+  if (!isShared(options)) {
+    const path = options.string("certificate-store");
+    return { store: await CertificateStore.open(path, () => new Date()) };
+  }
+  const sharing = await (await import("./lib/sharing.ts")).openSharing(options, log);
+  return { store: sharing.store, sharing };
 }
 
 /** What a route file can't know by itself. Throws RouteError with all problems. */
@@ -66,7 +81,7 @@ async function validate(options: Options, log: Logger): Promise<boolean> {
   const { checkAutocert } = await import("./lib/autocert.ts");
   const reading = readRoutes(path, checkRoutes);
   const checks = [
-    ...[openStore(options), reading],
+    ...[openStore(options, log).then(({ sharing }) => sharing?.close()), reading],
     ...isAutomatic(options) ? [checkAutocert(acmeSettings(options), process.env)] : [],
   ];
   const failed = (await Promise.allSettled(checks)).filter((one) => one.status === "rejected");
@@ -103,11 +118,16 @@ function servingSettings(options: Options): ServingSettings {
 /** This process, or as many workers as the options ask for. */
 async function createServer(
   options: Options,
-  { certificates, log }: { certificates: Certificates; log: Logger },
+  { certificates, ask, log }: { certificates: Certificates; ask: Ask | undefined; log: Logger },
 ): Promise<Server> {
   const [settings, count] = [servingSettings(options), workerCount(options)];
   if (count === 1) {
-    return new LocalServer(settings, { log, certificateOf: (route) => certificates.find(route) });
+    const certificateOf = (route: Route) => certificates.find(route);
+    const server = new LocalServer(settings, { log, certificateOf });
+    if (ask === undefined) return server;
+    const { AskedChallenges } = await import("./lib/askedchallenges.ts");
+    server.challenges.others = new AskedChallenges(ask);
+    return server;
   }
   const { Workers } = await import("./lib/workers.ts");
   return new Workers({
@@ -115,9 +135,10 @@ async function createServer(
     settings: {
       ...settings,
       wildcards: options.list("wildcard-domains"),
+      asks: ask !== undefined,
       log: { ...logSettings(options), terminal: process.stdout.isTTY === true },
     },
-    ...{ log, certificates },
+    ...{ log, certificates, ask },
     write: (line) => void process.stdout.write(line),
   });
 }
@@ -126,17 +147,21 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   let reload = () => {};
   // Before anything else, for whoever sends it to a program that is starting would end it.
   process.on("SIGHUP", () => reload());
-  const store = await openStore(options);
+  const { store, sharing } = await openStore(options, log);
   const certificates = new Certificates(store, {
     providers: providersInUse(options),
     wildcards: options.list("wildcard-domains"),
     log,
   });
-  const server = await createServer(options, { certificates, log });
+  const server = await createServer(options, { certificates, ask: sharing?.ask, log });
+  const onChange = (names: readonly string[]) => server.forget(certificates.renewed(names));
+  sharing?.join(server.challenges, (names) => {
+    onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));
+  });
   const autocert = isAutomatic(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
-      ...{ store, challenges: server.challenges, log, env: process.env },
-      onChange: (names) => server.forget(certificates.renewed(names)),
+      ...{ store, leases: sharing?.leases, challenges: server.challenges, onChange, log },
+      env: process.env,
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
@@ -175,15 +200,17 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   await server.drain();
   await Promise.race([ended, new Promise((done) => setTimeout(done, CLEAN_UP_TIMEOUT))]);
   server.close();
+  sharing?.close();
   log.info("stopped");
   return true;
 }
 
 /** Does one thing for a person who watches, and answers what a CA asks for meanwhile. */
 async function command(options: Options, log: Logger): Promise<boolean> {
-  const store = await openStore(options);
+  const { store, sharing } = await openStore(options, log);
   const clock = new Clock();
   const challenges = new ChallengeAnswers();
+  sharing?.join(challenges, () => {});
   const frontend = createFrontend(servingSettings(options), {
     ...{ clock, log, challenges },
     certificateFor: () => undefined,
@@ -192,13 +219,14 @@ async function command(options: Options, log: Logger): Promise<boolean> {
   try {
     const { runCommand } = await import("./lib/commands.ts");
     return await runCommand(options, {
-      ...{ store, challenges, log, env: process.env },
+      ...{ store, leases: sharing?.leases, challenges, log, env: process.env },
       listen: () => frontend.listen(),
       write: (line) => void process.stdout.write(`${line}\n`),
     });
   } finally {
     await frontend.drain(0);
     clock.close();
+    sharing?.close();
   }
 }
 

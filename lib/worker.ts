@@ -7,6 +7,7 @@
  */
 import process from "node:process";
 import { setInterval } from "node:timers";
+import type { ChallengeAnswer } from "./challenges.ts";
 import { certificateKey, type Identity, type ServedCertificate, toServed } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
 import { createLogger, errorText, type Level, type Logger } from "./log.ts";
@@ -93,6 +94,24 @@ interface PromiseWithResolver {
   readonly resolve: (certificate: ServedCertificate | undefined) => void;
 }
 
+/** The main process is asked for challenges that aren't known here, too. */
+async function askForChallenges(server: LocalServer): Promise<void> {
+  const { AskedChallenges } = await import("./askedchallenges.ts");
+  const asked = new Map<number, (found: ChallengeAnswer | undefined) => void>();
+  let last = 0;
+  server.challenges.others = new AskedChallenges((about) =>
+    new Promise((resolve) => {
+      asked.set(++last, resolve);
+      send({ question: last, about });
+    })
+  );
+  process.on("message", (message: ToWorker) => {
+    if (!("question" in message)) return;
+    asked.get(message.question)?.(message.found);
+    asked.delete(message.question);
+  });
+}
+
 async function perform(server: LocalServer, task: Task): Promise<void> {
   if ("routes" in task) await server.apply(tableOf(task.routes), task.stale);
   else if ("forget" in task) await server.forget(task.forget);
@@ -125,6 +144,7 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
     });
   });
   await loaded;
+  if (settings.asks) await askForChallenges(server);
   await server.listen();
   send({ listening });
 }

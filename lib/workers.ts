@@ -18,6 +18,7 @@ import cluster, { type Worker } from "node:cluster";
 import process from "node:process";
 import { clearInterval, setInterval, setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
+import type { Ask, ChallengeQuestion } from "./askedchallenges.ts";
 import type { Certificates } from "./certs.ts";
 import { type ChallengeAnswer, ChallengeAnswers } from "./challenges.ts";
 import type { Identity } from "./contexts.ts";
@@ -43,6 +44,8 @@ const KEPT = /^(PATH|HOME|TMPDIR|TZ|LANG|LC_.*|SSL_CERT_.*|NODE_(OPTIONS|EXTRA_C
 /** What a worker needs to know to start. */
 export interface WorkerSettings extends ServingSettings {
   readonly wildcards: readonly string[];
+  /** What a CA asks for and isn't known is asked here. */
+  readonly asks: boolean;
   readonly log: Readonly<{ level: Level; format: "text" | "json"; terminal: boolean }>;
 }
 
@@ -62,11 +65,12 @@ export interface Start {
   readonly challenges: readonly ChallengeAnswer[];
 }
 
-/** `start` comes first and answers `hello`; `key` answers `ask`. */
+/** `start` comes first and answers `hello`; `key` answers `ask`, `question` what has that number. */
 export type ToWorker =
   | Start
   | { readonly id: number; readonly task: Task }
-  | { readonly key: string; readonly identity?: Identity | undefined };
+  | { readonly key: string; readonly identity?: Identity | undefined }
+  | { readonly question: number; readonly found?: ChallengeAnswer | undefined };
 
 /** `failed` says why a start, or a task, isn't done. */
 export type FromWorker =
@@ -75,6 +79,7 @@ export type FromWorker =
   | { readonly failed: string }
   | { readonly id: number; readonly failed?: string }
   | { readonly ask: string }
+  | { readonly question: number; readonly about: ChallengeQuestion }
   | { readonly unusable: string; readonly problem: string }
   | { readonly line: string }
   | { readonly alive: true };
@@ -87,6 +92,8 @@ export interface WorkersOptions {
   readonly write: (line: string) => void;
   /** Whose certificates are served, by key (see contexts.ts). */
   readonly certificates: Pick<Certificates, "identity" | "unusable">;
+  /** For challenges that aren't known here; it checks what it is asked. */
+  readonly ask?: Ask | undefined;
 }
 
 /** A place that one worker after another has. */
@@ -197,13 +204,17 @@ export class Workers implements Server {
   }
 
   #hear(place: Place, message: FromWorker): void {
-    const { settings, write, certificates, log } = this.#options;
+    const { settings, write, certificates, ask, log } = this.#options;
     const { number: worker, tasks } = place;
     const isFirst = place.crashes === undefined;
     place.silent = 0;
     if ("line" in message) write(String(message.line).slice(0, MAX_LINE));
     else if ("ask" in message) {
       send(place, { key: message.ask, identity: certificates.identity(message.ask) });
+    } else if ("question" in message) {
+      const { question, about } = message;
+      const found = ask?.(about) ?? Promise.resolve(undefined);
+      found.catch(() => undefined).then((found) => send(place, { question, found }));
     } else if ("unusable" in message) {
       certificates.unusable(message.unusable, new Error(message.problem));
     } else if ("id" in message) {

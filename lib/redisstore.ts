@@ -153,7 +153,7 @@ export class RedisStore implements Store {
   async reload(): Promise<void> {
     await this.#skipChanges();
     const seen = new Set<string>();
-    let cursor = "0";
+    let [cursor, rounds] = ["0", 0];
     do {
       const command = ["HSCAN", this.#hash, cursor, "COUNT", `${BATCH}`];
       const [next, pairs] = listOf(await this.#redis.run(command));
@@ -165,7 +165,9 @@ export class RedisStore implements Store {
         if (!seen.has(field)) this.#take(field, fields[i + 1]); // a scan may give it twice
         seen.add(field);
       }
-      if (seen.size > MAX_FIELDS) throw new Error(`${this.#hash} has over ${MAX_FIELDS} fields`);
+      if (Math.max(seen.size, ++rounds) > MAX_FIELDS) {
+        throw new Error(`${this.#hash} has over ${MAX_FIELDS} fields`);
+      }
     } while (cursor !== "0" && !this.#closed.signal.aborted);
     // What came after the scan had begun may not have been seen.
     const gone = [...this.#stored.keys()].filter((field) => !seen.has(field));

@@ -137,7 +137,9 @@ export class RespReader {
     const line = Buffer.concat([...this.#line, part]).toString();
     this.#line = [];
     this.#lineBytes = 0;
-    if (line.indexOf("\r") !== line.length - 1) throw new RespError("a line doesn't end in CRLF");
+    if (line === "" || line.indexOf("\r") !== line.length - 1) {
+      throw new RespError("a line doesn't end in CRLF");
+    }
     this.#onLine(line.slice(0, 1), line.slice(1, -1));
     return end + 1;
   }

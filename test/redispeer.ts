@@ -71,7 +71,7 @@ export async function startRedis(
     process.off("exit", kill);
   });
   await start();
-  const signal = (name: NodeJS.Signals): void => void process.kill(child!.pid!, name);
+  const signal = (name: NodeJS.Signals): void => void child?.kill(name);
   return { port, folder, output, run, start, stop, signal };
 }
 

@@ -14,6 +14,7 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { clearInterval, setInterval } from "node:timers";
+import { setTimeout as wait } from "node:timers/promises";
 import { type Entry, isEntry } from "./acmestate.ts";
 import { type Lease, LeaseError, type Leases, type Note } from "./lease.ts";
 import type { Logger } from "./log.ts";
@@ -23,6 +24,8 @@ import { fieldOf, nameList, type RedisStore } from "./redisstore.ts";
 
 /** Milliseconds, as in Go. */
 const [DURATION, RENEWAL] = [60_000, 20_000];
+/** Between attempts at letting go of what may have been taken. */
+const RETRY = 1_000;
 /** Longer than it takes others to find Redis again. */
 const QUIET = 10_000;
 /** No CA's Retry-After is longer, as far as it is heeded. */
@@ -93,9 +96,17 @@ export class RedisLeases implements Leases {
       this.#held.set(list, lease);
       return lease;
     } catch {
-      // It says itself that it is away. It may have the lock all the same.
-      redis.run(["EVAL", RELEASE, "1", keys.lock, owner]).catch(() => {});
+      void this.#abandon(keys.lock, owner);
       return undefined;
+    }
+  }
+
+  /** A Redis that didn't answer may have carried it out: nobody would have that lease. */
+  async #abandon(lock: string, owner: string): Promise<void> {
+    for (let waited = 0; waited < DURATION; waited += RETRY) {
+      const words = ["EVAL", RELEASE, "1", lock, owner];
+      if (await this.#redis.run(words).then(() => true, () => false)) return;
+      await wait(RETRY, undefined, { ref: false });
     }
   }
 

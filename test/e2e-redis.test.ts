@@ -1,16 +1,19 @@
 /** Several Centauris that share certificates through Redis, and one Pebble. */
 import assert from "node:assert/strict";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFile, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
+import { RedisChallenges } from "../lib/redischallenges.ts";
 import { freePorts, type Pebble, startChalltestsrv, startPebble } from "./acmepeers.ts";
 import { routeFor, servedSerial } from "./acmesite.ts";
 import { issue } from "./pki.ts";
-import { type RedisServer, startRedis } from "./redispeer.ts";
+import { openRedis, type RedisServer, startRedis } from "./redispeer.ts";
 import { type Centauri, type LogRecord, runCentauri, startCentauri } from "./support.ts";
-import { httpsExchange, startProgram, startRawUpstream, temporaryFolder } from "./support.ts";
+import { httpsExchange, needProgram, run, startProgram, startRawUpstream } from "./support.ts";
+import { temporaryFolder } from "./support.ts";
 import { ok, startServer } from "./wire.ts";
 
 const ISSUE_MS = 120_000; // on a machine that does much else
@@ -133,7 +136,10 @@ for (const type of ["http-01", "tls-alpn-01"]) {
       assert.deepEqual(serials, serials.map(() => serials[0]));
       assert.notEqual(serials[0], "");
       assert.equal(orders(), 1);
-      const record = JSON.parse(`${await redis.run("HGET", "centauri:certificates", FIELD)}`);
+      const record = await recordIn(redis);
+      const certificate = new X509Certificate(record.certificate);
+      assert.equal(certificate.serialNumber.toLowerCase(), serials[0]);
+      assert.ok(certificate.checkPrivateKey(createPrivateKey(record.privateKey)));
       assert.equal(record.provider, "lego");
       assert.equal(record.subject, NAME);
       assert.deepEqual(record.altNames, []);
@@ -270,7 +276,7 @@ test("a failure of one keeps the others from trying at once", async (t) => {
     env: { ACME_CHALLENGES: "tls-alpn-01", HTTPS_PORT: "0", REDIS_KEY_PREFIX: "x" },
     gate: new Promise(() => {}), // Pebble waits in vain, and gives up
   });
-  if (cluster === undefined) return;
+  if (redis === undefined || cluster === undefined) return;
   const { centauris, orders } = cluster;
   const record = await Promise.any(
     centauris.map(({ waitForLog }) =>
@@ -317,6 +323,50 @@ test("what is in Redis from the start is served, and nothing is ordered", async 
   assert.equal((await recordIn(redis)).certificate, record.certificate);
   assert.equal(orders(), 2);
 });
+
+for (const workers of ["1", "2"]) {
+  test(`what others have to answer is answered by all protocols, with ${workers} workers`, async (t) => {
+    const redis = await startRedis(t);
+    if (redis === undefined || !needProgram(t, "curl")) return;
+    const upstream = await startServer(t, () => ok("from upstream"));
+    const centauri = await startCentauri(t, {
+      routes: `route ${NAME}\n  upstream ${upstream.name}\n`,
+      env: {
+        CERTIFICATE_STORE_TYPE: "redis",
+        REDIS_ADDRESS: `127.0.0.1:${redis.port}`,
+        WORKERS: workers,
+      },
+    });
+    const answers = new RedisChallenges(await openRedis(t, redis.port), "centauri");
+    const token = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0";
+    const keyAuthorization = `${token}.9jg46WB3rR`;
+    await answers.tell({ token, keyAuthorization }, new AbortController().signal);
+    const path = `/.well-known/acme-challenge/${token}`;
+    const get = async (url: string, ...args: string[]): Promise<string> => {
+      const to = ["--connect-to", `::127.0.0.1:${new URL(url).port}`, url];
+      const { stdout, stderr } = await run("curl", ["-sSk", "--max-time", "30", ...args, ...to]);
+      return stdout + stderr;
+    };
+    const [http, https] = [centauri.httpPort, centauri.httpsPort];
+    assert.equal(await get(`http://${NAME}:${http}${path}`), keyAuthorization);
+    for (const version of ["--http1.1", "--http2"]) {
+      const at = `https://${NAME}:${https}`;
+      assert.equal(await get(`${at}${path}`, version), keyAuthorization);
+      assert.equal(await get(`${at}${path.slice(0, -1)}1`, version), "from upstream");
+      assert.equal(await get(`${at}${path}`, version, "-d", "x", "-X", "GET"), "from upstream");
+      assert.equal(await get(`${at}${path.slice(0, -30)}`, version), "from upstream");
+    }
+    const two = `GET ${path}1 HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`.repeat(2) +
+      `GET ${path} HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`;
+    const text = await httpsExchange(https, NAME, two, { until: 3 });
+    assert.deepEqual(text.match(/from upstream|LoqX[\w.-]+/g), [
+      ...["from upstream", "from upstream", keyAuthorization],
+    ]);
+    redis.signal("SIGSTOP");
+    t.after(() => redis.signal("SIGCONT"));
+    assert.equal(await get(`https://${NAME}:${https}${path}`), "from upstream");
+  });
+}
 
 test("two prefixes are two stores", async (t) => {
   const redis = await startRedis(t);

@@ -71,7 +71,11 @@ export async function startRedis(
     process.off("exit", kill);
   });
   await start();
-  const signal = (name: NodeJS.Signals): void => void child?.kill(name);
+  const signal = (name: NodeJS.Signals): void => {
+    try {
+      process.kill(child!.pid!, name); // not `child.kill`: see support.ts
+    } catch { /* it has just ended */ }
+  };
   return { port, folder, output, run, start, stop, signal };
 }
 

@@ -8,6 +8,7 @@ import { joinHostPort, parseNetworks, splitHostPort } from "./lib/addr.ts";
 import { answer } from "./lib/answer.ts";
 import { acmeSettings, checkAcmeOptions, commandOf } from "./lib/acmesettings.ts";
 import { isAutomatic, providersInUse } from "./lib/acmesettings.ts";
+import type { Ask } from "./lib/askedchallenges.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
@@ -24,8 +25,9 @@ import { onUserSignal } from "./lib/runtime.ts";
 import { createFrontend, type LocalParts, LocalServer, type Server } from "./lib/serving.ts";
 import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
+import type { Sharing } from "./lib/sharing.ts";
 import type { RoutesInForce, Status, StatusParts } from "./lib/status.ts";
-import { CertificateStore } from "./lib/store.ts";
+import { CertificateStore, type Store } from "./lib/store.ts";
 import type { Tailnet } from "./lib/tailscalefrontend.ts";
 
 const PROVIDERS = ["lego", "selfsigned"];
@@ -43,6 +45,7 @@ async function checkOptions(options: Options): Promise<void> {
   checkAcmeOptions(options);
   commandOf(options);
   workerCount(options);
+  if (isShared(options)) (await import("./lib/sharing.ts")).redisSettings(options);
   if (options.boolean("status-page") && options.integer("metrics-port") === 0) {
     throw new OptionError("can't use --status-page: --metrics-port isn't set");
   }
@@ -76,8 +79,20 @@ function originOf(options: Options): string {
   return server === undefined ? options.string("config") : joinHostPort(server.host, server.port);
 }
 
-function openStore(options: Options): Promise<CertificateStore> {
-  return CertificateStore.open(options.string("certificate-store"), () => new Date());
+const isShared = (options: Options): boolean =>
+  options.choice("certificate-store-type") === "redis";
+
+/** Where certificates are, and what goes with it if that is shared. */
+async function openStore(
+  options: Options,
+  log: Logger,
+): Promise<{ store: Store; sharing?: Sharing }> {
+  if (!isShared(options)) {
+    const path = options.string("certificate-store");
+    return { store: await CertificateStore.open(path, () => new Date()) };
+  }
+  const sharing = await (await import("./lib/sharing.ts")).openSharing(options, log);
+  return { store: sharing.store, sharing };
 }
 
 /** What a route file can't know by itself throws RouteError with all problems. */
@@ -110,7 +125,7 @@ async function validate(options: Options, log: Logger): Promise<boolean> {
     ? readRoutes(path, check)
     : (await import("./lib/networksource.ts")).fetchRoutes(server, check);
   const checks = [
-    ...[openStore(options), reading],
+    ...[openStore(options, log).then(({ sharing }) => sharing?.close()), reading],
     ...usesAcme(options) ? [checkAutocert(acmeSettings(options), process.env)] : [],
   ];
   const failed = (await Promise.allSettled(checks)).filter((one) => one.status === "rejected");
@@ -166,10 +181,11 @@ function servingSettings(options: Options): ServingSettings {
 /** This process, or as many workers as the options ask for. */
 async function createServer(
   options: Options,
-  { certificates, tailnet, monitor, log }: {
+  { certificates, tailnet, monitor, ask, log }: {
     certificates: Certificates;
     tailnet: Tailnet | undefined;
     monitor: Monitor | undefined;
+    ask: Ask | undefined;
     log: Logger;
   },
 ): Promise<Server> {
@@ -181,7 +197,12 @@ async function createServer(
       return found === undefined ? certificates.find(route) : found.certificate;
     };
     const identify = tailnet?.identifySocket;
-    return new LocalServer(settings, { log, certificateOf, identify, observer, metrics });
+    const parts = { log, certificateOf, identify, observer, metrics };
+    const server = new LocalServer(settings, parts);
+    if (ask === undefined) return server;
+    const { AskedChallenges } = await import("./lib/askedchallenges.ts");
+    server.challenges.others = new AskedChallenges(ask);
+    return server;
   }
   const { Workers } = await import("./lib/workers.ts");
   return new Workers({
@@ -189,10 +210,11 @@ async function createServer(
     settings: {
       ...settings,
       wildcards: options.list("wildcard-domains"),
+      asks: ask !== undefined,
       log: { ...logSettings(options), terminal: process.stdout.isTTY === true },
       observe: monitor?.settings ?? { metrics: false },
     },
-    ...{ log, identify: tailnet?.identify, ended: monitor?.ended },
+    ...{ log, ask, identify: tailnet?.identify, ended: monitor?.ended },
     certificates: {
       identity: (key) => tailnet?.identity(key) ?? certificates.identity(key),
       unusable: (key, error) => certificates.unusable(key, error),
@@ -232,7 +254,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   // Node listen for a debugger.
   process.on("SIGHUP", () => reload());
   onUserSignal(() => reopen());
-  const store = await openStore(options);
+  const { store, sharing } = await openStore(options, log);
   const certificates = new Certificates(store, {
     providers: providersInUse(options),
     wildcards: options.list("wildcard-domains"),
@@ -242,12 +264,17 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   const [tailnet, check] = [await createTailnet(options, log), await routeCheck(options)];
   const monitor = await createMonitor(options, { store, log });
   reopen = () => monitor?.reopen();
-  const server = await createServer(options, { certificates, tailnet, monitor, log });
+  const ask = sharing?.ask;
+  const server = await createServer(options, { certificates, tailnet, monitor, ask, log });
+  const onChange = (names: readonly string[]) => server.forget(certificates.renewed(names));
+  sharing?.join(server.challenges, (names) => {
+    onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));
+  });
   const autocert = usesAcme(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
-      ...{ store, challenges: server.challenges, log, env: process.env },
-      onChange: (names) => server.forget(certificates.renewed(names)),
+      ...{ store, leases: sharing?.leases, challenges: server.challenges, onChange, log },
       onFailure: (names) => monitor?.onOrderFailed(names),
+      env: process.env,
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
@@ -306,6 +333,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   await monitor?.close();
   closeMetrics();
   server.close();
+  sharing?.close();
   log.info("stopped");
   return true;
 }
@@ -355,9 +383,10 @@ async function openStatusSocket(
 
 /** Does one thing for a person who watches, and answers what a CA asks for meanwhile. */
 async function command(options: Options, log: Logger): Promise<boolean> {
-  const store = await openStore(options);
+  const { store, sharing } = await openStore(options, log);
   const clock = new Clock();
   const challenges = new ChallengeAnswers();
+  sharing?.join(challenges, () => {});
   const frontend = createFrontend(servingSettings(options), {
     ...{ clock, log, challenges },
     certificateFor: () => undefined,
@@ -366,13 +395,14 @@ async function command(options: Options, log: Logger): Promise<boolean> {
   try {
     const { runCommand } = await import("./lib/commands.ts");
     return await runCommand(options, {
-      ...{ store, challenges, log, env: process.env },
+      ...{ store, leases: sharing?.leases, challenges, log, env: process.env },
       listen: () => frontend.listen(),
       write: (line) => void process.stdout.write(`${line}\n`),
     });
   } finally {
     await frontend.drain(0);
     clock.close();
+    sharing?.close();
   }
 }
 

@@ -90,7 +90,8 @@ export class AcmeState {
   }
 }
 
-function isEntry(value: unknown): boolean {
+/** Whether all members that it has are what they have to be. */
+export function isEntry(value: unknown): boolean {
   const entry = Object(value);
   return Object.entries(MEMBERS).every(([name, is]) =>
     entry[name] === undefined || is(entry[name])

@@ -15,12 +15,13 @@ import { Authority } from "./authority.ts";
 import type { ChallengeAnswers, Solver } from "./challenges.ts";
 import { createHttpClient, type HttpClient } from "./httpsclient.ts";
 import { Issuer } from "./issuer.ts";
+import type { Leases } from "./lease.ts";
 import type { Logger } from "./log.ts";
 import type { Progress } from "./order.ts";
 import { createPreflight, foresee } from "./preflight.ts";
 import { Renewal } from "./renewal.ts";
 import { Resolver } from "./resolver.ts";
-import type { CertificateStore } from "./store.ts";
+import type { Store } from "./store.ts";
 
 /** Parts that others use; `close` ends what is under way. */
 export interface Autocert {
@@ -50,7 +51,9 @@ export async function checkAutocert(
 export async function createAutocert(
   settings: AcmeSettings,
   parts: {
-    store: CertificateStore;
+    store: Store;
+    /** Where other machines obtain certificates for the same store. */
+    leases?: Leases | undefined;
     /** Needed for http-01 and tls-alpn-01. */
     challenges?: ChallengeAnswers;
     /** Called when another certificate or staple is stored; resolves when it is served. */
@@ -62,7 +65,7 @@ export async function createAutocert(
     env: Readonly<Record<string, string | undefined>>;
   },
 ): Promise<Autocert> {
-  const { store, challenges, onChange, onFailure, log, progress, env } = parts;
+  const { store, leases, challenges, onChange, onFailure, log, progress, env } = parts;
   const { userAgent, serverName } = settings;
   const state = await AcmeState.open(settings.statePath);
   const roots = readRoots(settings);
@@ -101,7 +104,7 @@ export async function createAutocert(
   });
   const renewal = new Renewal({
     ...shared,
-    issuer,
+    ...{ issuer, leases },
     configuration: configurationOf(settings, dns.settings),
     interval: settings.obtainInterval,
     foresee: async (names, authority) => {

@@ -11,7 +11,7 @@ import { certificateKey, type Identity, keyOf, namesOf } from "./contexts.ts";
 import { type ServedCertificate, toServed } from "./contexts.ts";
 import { errorText, type Logger } from "./log.ts";
 import type { Route } from "./routes.ts";
-import { type CertificateRecord, type CertificateStore, newRecord } from "./store.ts";
+import { type CertificateRecord, newRecord, type Store } from "./store.ts";
 import { privateKeyPem, selfSigned } from "./x509.ts";
 
 const DAY = 24 * 60 * 60 * 1000;
@@ -40,7 +40,7 @@ export interface Stored {
 }
 
 export class Certificates {
-  readonly #store: CertificateStore;
+  readonly #store: Store;
   readonly #providers: readonly string[];
   readonly #wildcards: readonly string[];
   readonly #log: Logger;
@@ -55,7 +55,7 @@ export class Certificates {
    * domains of which one wildcard certificate covers all names below.
    */
   constructor(
-    store: CertificateStore,
+    store: Store,
     { providers, wildcards, log }: {
       providers: readonly string[];
       wildcards: readonly string[];

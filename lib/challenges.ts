@@ -11,7 +11,7 @@ import type { AcmeClient, Challenge, Identifier } from "./acme.ts";
 import type { Explanation } from "./causes.ts";
 import { fatalAlert } from "./clienthello.ts";
 import type { ServedCertificate } from "./contexts.ts";
-import type { Handle } from "./exchange.ts";
+import type { Downstream, Handle } from "./exchange.ts";
 import { canServeAcmeTls } from "./runtime.ts";
 import { fromPem, privateKeyPem, reverseName, selfSigned } from "./x509.ts";
 
@@ -47,10 +47,22 @@ export type ChallengeAnswer =
   | { readonly token: string; readonly keyAuthorization?: string | undefined }
   | { readonly serverName: string; readonly certificate?: KeyAndCertificate | undefined };
 /** PEM. */
-type KeyAndCertificate = { readonly key: string; readonly cert: string };
+export type KeyAndCertificate = { readonly key: string; readonly cert: string };
+
+/** What is asked elsewhere, for what isn't known here: `askedchallenges.ts`. */
+export interface OtherAnswers {
+  /** Answers a request for a token, or has `handle` do it. */
+  http(token: string, handle: Handle, ...request: Parameters<Handle>): ReturnType<Handle>;
+  /** Never rejects. */
+  tls(serverName: string): Promise<ServedCertificate | undefined>;
+}
 
 /** What the front end answers while orders are open. */
 export class ChallengeAnswers {
+  /** Where other machines obtain certificates too: what they have to answer. */
+  others: OtherAnswers | undefined;
+  /** Likewise: resolves when they can find an answer, or need not any more. */
+  share: ((answer: ChallengeAnswer, signal: AbortSignal) => Promise<void>) | undefined;
   readonly #keyAuthorizations = new Map<string, string>();
   readonly #certificates = new Map<string, ServedCertificate>();
   readonly #tell: (answer: ChallengeAnswer) => Promise<void>;
@@ -70,12 +82,7 @@ export class ChallengeAnswers {
     }
     const { serverName, certificate } = answer;
     if (certificate === undefined) return void this.#certificates.delete(serverName);
-    const { cert, key } = certificate;
-    this.#certificates.set(serverName, {
-      context: tls.createSecureContext({ ...certificate, minVersion: "TLSv1.2" }),
-      ...{ names: [], alpn: [ACME_TLS_ALPN] },
-      answer: canServeAcmeTls() ? undefined : await answerByHand(cert, createPrivateKey(key)),
-    });
+    this.#certificates.set(serverName, await toServedAnswer(certificate));
   }
 
   /** The body for a request target; undefined for any that isn't asked for by an open order. */
@@ -85,32 +92,35 @@ export class ChallengeAnswers {
   }
 
   /** The certificate for a ClientHello that offers `acme-tls/1` alone (RFC 8737 section 3). */
-  tls(serverName: string | undefined, alpn: readonly string[]): ServedCertificate | undefined {
+  tls(
+    serverName: string = "",
+    alpn: readonly string[],
+  ): ServedCertificate | Promise<ServedCertificate | undefined> | undefined {
     if (alpn.length !== 1 || alpn[0] !== ACME_TLS_ALPN) return undefined;
-    return this.#certificates.get(serverName ?? "");
+    return this.#certificates.get(serverName) ?? this.others?.tls(serverName);
   }
 
   /** Answers HTTP-01 before a handler is asked, whatever the host (RFC 8555 section 8.3). */
   before(handle: Handle): Handle {
     return (head, downstream) => {
       const body = head.method === "GET" ? this.http(head.target) : undefined;
-      if (body === undefined) return handle(head, downstream);
-      const fields = ["Content-Type", "text/plain", "Content-Length", `${body.length}`];
-      downstream.respond(200, "OK", fields, body.length);
-      downstream.write(Buffer.from(body));
-      return void downstream.end([]);
+      if (body !== undefined) return answerToken(downstream, body);
+      if (this.others === undefined || head.method !== "GET" || !head.target.startsWith(PATH)) {
+        return handle(head, downstream);
+      }
+      return this.others.http(head.target.slice(PATH.length), handle, head, downstream);
     };
   }
 
   readonly httpSolver: Solver = {
-    prepare: ({ challenge: { token = "" }, keyAuthorization }) =>
-      this.#tell({ token, keyAuthorization }),
-    cleanUp: ({ challenge: { token = "" } }) => this.#tell({ token }),
+    prepare: ({ challenge: { token = "" }, keyAuthorization }, signal) =>
+      this.#tellAll({ token, keyAuthorization }, signal),
+    cleanUp: ({ challenge: { token = "" } }, signal) => this.#tellAll({ token }, signal),
   };
 
   readonly tlsSolver: Solver = {
     turn: ({ identifier }) => `tls ${identifier.value}`, // it has one certificate at a time
-    prepare: async ({ identifier, keyAuthorization }) => {
+    prepare: async ({ identifier, keyAuthorization }, signal) => {
       const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
       const cert = selfSigned({
         names: [identifier.value],
@@ -121,9 +131,31 @@ export class ChallengeAnswers {
         notAfter: new Date(Date.now() + 24 * HOUR),
       });
       const certificate = { key: privateKeyPem(privateKey), cert };
-      await this.#tell({ serverName: serverNameOf(identifier), certificate });
+      await this.#tellAll({ serverName: serverNameOf(identifier), certificate }, signal);
     },
-    cleanUp: ({ identifier }) => this.#tell({ serverName: serverNameOf(identifier) }),
+    cleanUp: ({ identifier }, signal) =>
+      this.#tellAll({ serverName: serverNameOf(identifier) }, signal),
+  };
+
+  async #tellAll(answer: ChallengeAnswer, signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#tell(answer), this.share?.(answer, signal)]);
+  }
+}
+
+export function answerToken(downstream: Downstream, body: string): undefined {
+  const fields = ["Content-Type", "text/plain", "Content-Length", `${body.length}`];
+  downstream.respond(200, "OK", fields, body.length);
+  downstream.write(Buffer.from(body));
+  downstream.end([]);
+}
+
+/** Rejects for what can't be used. */
+export async function toServedAnswer(certificate: KeyAndCertificate): Promise<ServedCertificate> {
+  const { cert, key } = certificate;
+  return {
+    context: tls.createSecureContext({ ...certificate, minVersion: "TLSv1.2" }),
+    ...{ names: [], alpn: [ACME_TLS_ALPN] },
+    answer: canServeAcmeTls() ? undefined : await answerByHand(cert, createPrivateKey(key)),
   };
 }
 

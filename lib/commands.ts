@@ -8,18 +8,25 @@ import { createPrivateKey } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import process from "node:process";
+import { setTimeout as wait } from "node:timers/promises";
 import { canonicalAddress, foldWildcards, spellAddress, toDomainName } from "./addr.ts";
 import { acmeSettings, challengeTypes, commandOf } from "./acmesettings.ts";
 import { type Autocert, createAutocert } from "./autocert.ts";
 import type { ChallengeAnswers } from "./challenges.ts";
 import { IssueError } from "./issuer.ts";
+import type { Lease, Leases } from "./lease.ts";
 import { type Fields, type Logger, quote } from "./log.ts";
 import type { Options } from "./options.ts";
-import type { CertificateStore } from "./store.ts";
+import type { Store } from "./store.ts";
 import { fromPem, pemBlocks } from "./x509.ts";
 
+/** Between looks at whether a lease is free, in milliseconds. */
+const LEASE_RETRY = 500;
+
 export interface CommandParts {
-  readonly store: CertificateStore;
+  readonly store: Store;
+  /** Where other machines obtain certificates for the same store. */
+  readonly leases: Leases | undefined;
   readonly challenges: ChallengeAnswers;
   readonly log: Logger;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -63,12 +70,35 @@ async function obtain(options: Options, parts: CommandParts, autocert: Autocert)
     });
   }
   const [subject = "", ...altNames] = names;
-  const old = parts.store.find("lego", subject, altNames);
   const stopped = new AbortController();
   const stop = () => stopped.abort(new Error("interrupted"));
   process.once("SIGINT", stop).once("SIGTERM", stop); // what was set in DNS is taken away again
-  await autocert.issuer.obtain(names, stopped.signal, old);
-  parts.write("done                 a running Centauri takes it up at SIGHUP");
+  const lease = parts.leases && await takeLease(names, parts.leases, parts.write, stopped.signal);
+  const old = parts.store.find("lego", subject, altNames);
+  try {
+    await autocert.issuer.obtain(names, stopped.signal, old, lease && (() => lease.check()));
+  } finally {
+    await lease?.release();
+  }
+  const when = lease === undefined ? "at SIGHUP" : "within seconds";
+  parts.write(`done                 a running Centauri takes it up ${when}`);
+}
+
+/** Waits for it; says so once. Rejects when the signal does. */
+async function takeLease(
+  names: readonly string[],
+  leases: Leases,
+  write: (line: string) => void,
+  signal: AbortSignal,
+): Promise<Lease> {
+  for (let tries = 1;; tries++) {
+    const lease = await leases.take(names);
+    if (lease !== undefined) return lease;
+    if (tries === 1) {
+      write("waiting              another Centauri orders the same, or Redis is away");
+    }
+    await wait(LEASE_RETRY, undefined, { signal });
+  }
 }
 
 /** `*.` and A-labels, in lower case; addresses as the CA will spell them. */

@@ -348,7 +348,11 @@ class Handshake implements Connection, Expiring {
 
   #onHello(hello: ClientHello, bytes: Buffer): void {
     const { challenges, certificateFor } = this.#options;
-    const found = challenges.tls(hello.serverName, hello.alpn) ?? certificateFor(hello.serverName);
+    const own = () => certificateFor(hello.serverName);
+    const answer = challenges.tls(hello.serverName, hello.alpn);
+    const found = answer instanceof Promise
+      ? answer.then((certificate) => certificate ?? own())
+      : answer ?? own();
     if (!(found instanceof Promise)) return this.#answer(found, hello, bytes);
     this.#socket.off("data", this.#onData).pause();
     found.catch((error: Error) => void this.#fail("other", error.message)).then((certificate) => {

@@ -11,10 +11,11 @@ import { namesKey } from "./addr.ts";
 import type { Authority } from "./authority.ts";
 import { explain, type Explanation, type Failure, NO_DIRECTORY } from "./causes.ts";
 import type { Proof } from "./challenges.ts";
-import { type OrderOptions, Orders, ProofError } from "./order.ts";
+import { LeaseError } from "./lease.ts";
+import { type MayOrder, type OrderOptions, Orders, ProofError } from "./order.ts";
 import type { Preflight } from "./preflight.ts";
 import type { Resolver } from "./resolver.ts";
-import type { CertificateRecord, CertificateStore } from "./store.ts";
+import type { CertificateRecord, Store } from "./store.ts";
 
 /** For looking at DNS after a failure, in milliseconds. */
 const LOOK_TIMEOUT = 30_000;
@@ -24,7 +25,7 @@ export interface IssuerOptions extends OrderOptions {
   readonly authorities: readonly Authority[];
   readonly preflight: Preflight;
   readonly resolver: Resolver;
-  readonly store: CertificateStore;
+  readonly store: Store;
   readonly state: AcmeState;
   readonly ports: Failure["ports"];
   /** In milliseconds, for one certificate from one CA; 0 for none. */
@@ -55,13 +56,15 @@ export class Issuer {
 
   /**
    * Obtains a certificate from the first CA that gives one, and stores it. `old`: the one that it
-   * replaces. Rejects with IssueError. The next CA is only asked when the one before is down or
-   * limits rates: what is wrong with a name is wrong for all of them.
+   * replaces; `mayOrder` is asked before each order. Rejects with IssueError, or as `mayOrder`. The
+   * next CA is only asked when the one before is down or limits rates: what is wrong with a name is
+   * wrong for all of them.
    */
   async obtain(
     names: readonly string[],
     signal: AbortSignal,
     old?: CertificateRecord,
+    mayOrder?: MayOrder,
   ): Promise<CertificateRecord> {
     const { authorities, state, progress } = this.#options;
     const key = namesKey(names);
@@ -70,9 +73,9 @@ export class Issuer {
       const held = Date.parse(state.get(key).holds?.[authority.directory] ?? "");
       if (held > Date.now() && authorities.length > 1) continue;
       try {
-        return await this.#obtainFrom(authority, names, signal, old);
+        return await this.#obtainFrom(authority, names, signal, old, mayOrder);
       } catch (error) {
-        if (signal.aborted) throw error;
+        if (signal.aborted || error instanceof LeaseError) throw error;
         const failure = await this.#explain(error, authority, names, signal, old);
         const { otherCa, retryAt } = failure.explanation;
         failures.push(failure);
@@ -90,13 +93,15 @@ export class Issuer {
     names: readonly string[],
     outer: AbortSignal,
     old?: CertificateRecord,
+    mayOrder?: MayOrder,
   ): Promise<CertificateRecord> {
     const { timeout, preflight } = this.#options;
     const signal = timeout === 0 ? outer : AbortSignal.any([outer, AbortSignal.timeout(timeout)]);
     const record = await authority.use(async (client) => {
       const obstacle = await preflight(names, authority, client, signal);
       if (obstacle !== undefined) throw new IssueError(obstacle, authority.host);
-      return this.#orders.place({ names, key: namesKey(names), client, authority, signal, old });
+      const key = namesKey(names);
+      return this.#orders.place({ names, key, client, authority, signal, old, mayOrder });
     }, signal);
     await this.#save(record, names);
     return record;

@@ -14,7 +14,7 @@ import type { Page } from "./metricsserver.ts";
 import { type Observation, observe, type ObserveSettings } from "./observing.ts";
 import type { Route } from "./routes.ts";
 import { maxOpenFiles, measureProcess, SERVED_FAMILIES } from "./servedmetrics.ts";
-import type { CertificateStore } from "./store.ts";
+import type { Store } from "./store.ts";
 
 const [COUNTER, GAUGE] = ["counter", "gauge"] as const;
 const EXPIRY = "centauri_certificate_expiry_timestamp_seconds";
@@ -66,7 +66,7 @@ export interface MonitorOptions {
   readonly wildcards: readonly string[];
   /** Where certificates may come from, best first. */
   readonly providers: readonly string[];
-  readonly store: CertificateStore;
+  readonly store: Store;
   readonly log: Logger;
 }
 

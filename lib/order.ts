@@ -56,7 +56,11 @@ interface Wanted {
   readonly authority: Authority;
   readonly signal: AbortSignal;
   readonly old: CertificateRecord | undefined;
+  readonly mayOrder?: MayOrder | undefined;
 }
+
+/** Rejects with LeaseError when somebody else may be ordering the same. */
+export type MayOrder = () => Promise<void>;
 
 /** An order under way, with the key that its certificate is for. */
 type Open = { readonly order: Order; readonly key: KeyObject };
@@ -107,12 +111,14 @@ export class Orders {
     }
   }
 
-  async #newOrder({ names, client, authority, old, key: id }: Wanted): Promise<Open> {
+  async #newOrder(wanted: Wanted): Promise<Open> {
+    const { names, client, authority, old, key: id, mayOrder } = wanted;
     const { meta } = await client.getDirectory();
     const { profile, log, progress, state, keyType } = this.#options;
     const offered = profile === "" || authority.first || meta.profiles.has(profile);
     if (!offered) log.warn("CA doesn't offer the profile", { ca: authority.host, profile });
     const key = await generateKey(keyType);
+    await mayOrder?.();
     const order = await client.newOrder({
       identifiers: names.map(toIdentifier),
       ...profile !== "" && offered ? { profile } : {},

@@ -13,6 +13,8 @@ import type { Entry, Failure } from "./acmestate.ts";
 import { namesKey } from "./addr.ts";
 import type { Authority } from "./authority.ts";
 import { IssueError, type Issuer, type IssuerOptions } from "./issuer.ts";
+import { LeaseError, type Leases, type Note } from "./lease.ts";
+import type { MayOrder } from "./order.ts";
 import { type CertificateRecord, ZERO_TIME } from "./store.ts";
 import { OID, readCertificate } from "./x509.ts";
 
@@ -29,6 +31,8 @@ const ARI_RETRY = 6 * HOUR;
 const SHORT_LIFE = 10 * DAY;
 /** When what can't succeed is tried again; a day, for what changes at the CA. */
 const ON_CHANGE = "when the configuration or DNS changes, else in a day";
+/** When somebody else has the lease, from the first to the longest pause. */
+const [FIRST_LOOK, LAST_LOOK] = [SECOND, 5 * SECOND];
 /** Orders in flight at a time. */
 const CONCURRENCY = 8;
 
@@ -36,6 +40,8 @@ type Shared = Pick<IssuerOptions, "authorities" | "store" | "state" | "resolver"
 
 export interface RenewalOptions extends Shared {
   readonly issuer: Issuer;
+  /** Where other machines order, too: whoever has the lease of a set of names does. */
+  readonly leases?: Leases | undefined;
   /** What an order depends on, hashed: when it changes, what failed may be tried at once. */
   readonly configuration: string;
   /** Between the starts of two orders, in milliseconds. */
@@ -63,6 +69,9 @@ interface Item {
   /** The certificate that `stapleAt` is about. */
   stapleFor: string | undefined;
   holdUntil: number;
+  /** How often in a row somebody else had the lease, and when it is looked at again. */
+  looks: number;
+  lookAt: number;
   /** When this process obtained its latest certificate. */
   obtainedAt: number;
   busy: boolean;
@@ -126,7 +135,7 @@ export class Renewal {
       const times = { due: 0, stapleAt: 0, holdUntil: 0, obtainedAt: 0, orderAt: 0 };
       const nothing = { stapleFor: undefined, failed: undefined };
       const known = this.#items.get(key);
-      const item = known ?? { names, key, ...times, ...nothing, busy };
+      const item = known ?? { names, key, ...times, ...nothing, looks: 0, lookAt: 0, busy };
       items.set(key, item);
       if (known !== undefined && !isReload) continue;
       item.holdUntil = 0; // whoever reloads may have mended it
@@ -206,10 +215,12 @@ export class Renewal {
   }
 
   /** When an order may be placed, if what a failure waits for has changed by then. */
-  #orderTime({ key, holdUntil }: Item, record: CertificateRecord | undefined): number {
+  #orderTime(item: Item, record: CertificateRecord | undefined): number {
+    const { key, holdUntil, lookAt } = item;
     const { failure, hasty } = this.#options.state.get(key);
     const renew = record === undefined ? 0 : this.#renewalTime(record);
-    return Math.max(renew, this.#paced(hasty, record), holdUntil, this.#allowed(failure));
+    const paced = this.#paced(hasty, record);
+    return Math.max(renew, paced, holdUntil, lookAt, this.#allowed(failure));
   }
 
   /** No pace outlasts half of what the latest certificate had left; a clock may have been wrong. */
@@ -270,13 +281,15 @@ export class Renewal {
   }
 
   async #work(item: Item): Promise<void> {
-    const { store, staple, onChange } = this.#options;
-    await this.#reloadStore();
+    const { store, staple, onChange, leases } = this.#options;
+    if (leases === undefined) await this.#reloadStore();
     let record = this.#record(item);
     if (record !== undefined && ariTime(record) <= Date.now()) {
       record = await this.#refreshAri(item, record);
     }
-    if (this.#orderTime(item, record) <= Date.now()) await this.#obtain(item, record);
+    if (this.#orderTime(item, record) > Date.now()) item.looks = 0;
+    else if (leases === undefined) await this.#obtain(item, record);
+    else await this.#obtainAlone(item, leases);
     record = this.#record(item);
     if (record === undefined || !this.#life(record).mustStaple) return;
     // Once in its time: a responder that is down isn't asked, nor complained of, at every look.
@@ -329,13 +342,60 @@ export class Renewal {
     return this.#record(item) ?? record;
   }
 
-  async #obtain(item: Item, old: CertificateRecord | undefined): Promise<void> {
+  /** Takes over what others have found out or obtained; orders if there is still something to do. */
+  async #obtainAlone(item: Item, leases: Leases): Promise<void> {
+    const { state, log } = this.#options;
+    const lease = await leases.take(item.names);
+    if (lease === undefined) {
+      log.debug("certificate is left to others", { names: item.names });
+      item.lookAt = Date.now() + Math.min(FIRST_LOOK * 2 ** item.looks++, LAST_LOOK);
+      return;
+    }
+    item.looks = 0;
+    let note: Note | undefined;
+    try {
+      await this.#adopt(item, lease.note);
+      const record = this.#record(item);
+      const isDone = this.#orderTime(item, record) > Date.now();
+      if (isDone && record !== undefined) await this.#forgetOrder(item);
+      if (isDone) return;
+      await this.#obtain(item, record, () => lease.check());
+      const { pending: _, ...entry } = state.get(item.key);
+      note = { at: new Date().toISOString(), entry };
+    } finally {
+      await lease.release(note);
+    }
+  }
+
+  /** What whoever had the lease last knows counts, unless this process has failed after that. */
+  async #adopt({ key }: Item, note: Note | undefined): Promise<void> {
+    const { state } = this.#options;
+    const { pending: _, ...mine } = state.get(key);
+    if (note === undefined || Date.parse(note.at) < Date.parse(mine.failure?.at ?? note.at)) return;
+    const { failure, holds, hasty, provenBy = mine.provenBy } = note.entry;
+    const known = [mine.failure, mine.holds, mine.hasty, mine.provenBy];
+    if (JSON.stringify(known) !== JSON.stringify([failure, holds, hasty, provenBy])) {
+      await state.update(key, { failure, holds, hasty, provenBy });
+    }
+  }
+
+  /** The certificate of an order that was left behind isn't needed any more. */
+  async #forgetOrder({ key }: Item): Promise<void> {
+    const { state } = this.#options;
+    if (state.get(key).pending) await state.update(key, { pending: undefined });
+  }
+
+  async #obtain(
+    item: Item,
+    old: CertificateRecord | undefined,
+    mayOrder?: MayOrder,
+  ): Promise<void> {
     const { issuer, state, log, onChange } = this.#options;
     const { failure, hasty } = state.get(item.key);
     if (failure?.next === "" && await this.#unchanged(item, failure)) return;
     try {
       await this.#spaced(item);
-      const record = await issuer.obtain(item.names, this.#stopped.signal, old);
+      const record = await issuer.obtain(item.names, this.#stopped.signal, old, mayOrder);
       item.failed = undefined;
       await onChange(item.names);
       log.info("certificate obtained", { names: item.names, until: record.notAfter });
@@ -350,6 +410,10 @@ export class Renewal {
         await state.update(item.key, { hasty: change });
       }
     } catch (error) {
+      if (error instanceof LeaseError) {
+        item.lookAt = Date.now() + LAST_LOOK;
+        return log.warn("certificate is left to others", { names: item.names, error });
+      }
       if (!(error instanceof IssueError)) throw error;
       await this.#onFailure(item, error, failure, old);
     } finally {

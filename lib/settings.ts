@@ -27,12 +27,20 @@ Tailscale
   tailscale-hostname      string name       -              tailscaled's: tailscale up --hostname.
   tailscale-dir           string folder     -              tailscaled's: tailscaled --statedir.
 Certificates
-  certificate-store-type  choice json       json           How certificates are kept.
+  certificate-store-type  choice json|redis  json          In a file, or shared through Redis.
   certificate-store       string file       certs.json     Certificates and their keys, mode 0600.
   certificate-providers   list names        lego selfsigned  Where they may come from, best first.
   wildcard-domains        list domains      -              Below these, one wildcard for all names.
   user-data               string file       user.pem       The account with the CA and its key.
   ocsp-stapling           boolean           false          Ask for certificates that must staple.
+Redis
+  redis-address           string address    localhost:6379  host:port, for the store in Redis.
+  redis-db                integer 0..       0              The number of the database.
+  redis-username          string name       -              Of an ACL user.
+  redis-password          string password   -              Of that user, or of the server.
+  redis-key-prefix        string text       centauri       Centauris with the same one share.
+  redis-tls               boolean           false          Encrypt, and verify the server.
+  redis-ca-certificates   string files      -              Roots for that, PEM; default the usual.
 ACME
   acme-email              string address    -              Turns ACME on; for the CA's account.
   acme-directory          list urls         https://acme-v02.api.letsencrypt.org/directory  CAs.

@@ -1,7 +1,7 @@
 /**
- * The certificate store: certificates with their private keys in one JSON file, in the format of
- * Centauri's certs.json. Needs jsonfile.ts, which keeps the file whole and lets processes share it;
- * the Go program takes no part in that lock.
+ * The certificate store: the seam, and certificates with their private keys in one JSON file, in the
+ * format of Centauri's certs.json. Needs jsonfile.ts, which keeps the file whole and lets processes
+ * share it; the Go program takes no part in that lock.
  */
 import { JsonMap, type Shape } from "./jsonfile.ts";
 
@@ -53,8 +53,26 @@ const MEMBERS: Readonly<Record<keyof CertificateRecord, Kind>> = {
   acmeDirectory: OPTIONAL,
 };
 
-/** The records of one file. They are held in memory: `find` doesn't wait. */
-export class CertificateStore {
+/** Where records are kept, be it a file or elsewhere. What there is is known: `find` doesn't wait. */
+export interface Store {
+  /** Takes in what others saved meanwhile; rejects as opening it does. */
+  reload(): Promise<void>;
+  /** In no order that means something; some may have expired. */
+  all(): readonly CertificateRecord[];
+  /** Of exactly these names and of the provider, else of no provider; it may have expired. */
+  find(provider: string, subject: string, altNames: Names): CertificateRecord | undefined;
+  /**
+   * Adds a record, or replaces the one of the same provider and names; expired ones go. Resolves
+   * when it is kept; if it can't be, `find` has it all the same, and it is tried again later. To
+   * keep members that this program doesn't know, spread the record that is found.
+   */
+  save(record: CertificateRecord): Promise<void>;
+  /** As save(), but only if the record's certificate isn't replaced: somebody may renew it now. */
+  update(record: CertificateRecord): Promise<void>;
+}
+
+/** The records of one file, held in memory. */
+export class CertificateStore implements Store {
   readonly #records: JsonMap<Change>;
 
   /** As open(); or of a file in another format, whose map was opened with recordShape(). */
@@ -68,32 +86,24 @@ export class CertificateStore {
     return new CertificateStore(await JsonMap.open(path, shape));
   }
 
-  /** Takes in what other processes saved meanwhile; rejects as open() does. */
   reload(): Promise<void> {
     return this.#records.reload();
   }
 
-  /** In no order that means something; some may have expired. */
   all(): readonly CertificateRecord[] {
     return this.#records.values();
   }
 
-  /** Of exactly these names and of the provider, else of no provider; it may have expired. */
   find(provider: string, subject: string, altNames: Names): CertificateRecord | undefined {
     const found = this.#records.get(keyOf({ provider, subject, altNames }));
     return found || provider === "" ? found : this.find("", subject, altNames);
   }
 
-  /**
-   * Adds a record, or replaces the one of the same provider and names; expired ones go. Resolves
-   * when it is on disk; if it can't be, `find` has it all the same, and the next save tries again.
-   * To keep members that this program doesn't know, spread the record that is found.
-   */
+  /** It is tried again with the next one. */
   async save(record: CertificateRecord): Promise<void> {
     return this.#records.set(keyOf(record), checkRecord(record, "the new record"));
   }
 
-  /** As save(), but only if the record's certificate isn't replaced: somebody may renew it now. */
   async update(record: CertificateRecord): Promise<void> {
     const change = checkRecord(record, "the new record");
     return this.#records.set(keyOf(record), { ...change, isUpdate: true });
@@ -136,7 +146,7 @@ export function newRecord(
   return { provider, subject, altNames, notAfter: end, ocspResponse: null, ...times, ...empty };
 }
 
-type Names = CertificateRecord["altNames"];
+export type Names = CertificateRecord["altNames"];
 /** The same for the same provider and names. */
 function keyOf(record: { provider: string; subject: string; altNames: Names }): string {
   return JSON.stringify([record.provider, record.subject, ...(record.altNames ?? []).toSorted()]);

@@ -7,6 +7,7 @@
  */
 import process from "node:process";
 import { setInterval } from "node:timers";
+import type { ChallengeAnswer } from "./challenges.ts";
 import { certificateKey, type Identity, type ServedCertificate } from "./contexts.ts";
 import { tailnetKey, toServed } from "./contexts.ts";
 import type { Listening } from "./frontend.ts";
@@ -102,6 +103,24 @@ interface PromiseWithResolver {
   readonly resolve: (certificate: ServedCertificate | undefined) => void;
 }
 
+/** The main process is asked for challenges that aren't known here, too. */
+async function askForChallenges(server: LocalServer): Promise<void> {
+  const { AskedChallenges } = await import("./askedchallenges.ts");
+  const asked = new Map<number, (found: ChallengeAnswer | undefined) => void>();
+  let last = 0;
+  server.challenges.others = new AskedChallenges((about) =>
+    new Promise((resolve) => {
+      asked.set(++last, resolve);
+      send({ question: last, about });
+    })
+  );
+  process.on("message", (message: ToWorker) => {
+    if (!("question" in message)) return;
+    asked.get(message.question)?.(message.found);
+    asked.delete(message.question);
+  });
+}
+
 /** What observes, if anything is to be; lines for the access log go to the main process. */
 async function createObserver(settings: WorkerSettings["observe"], log: Logger): Promise<Observed> {
   if (!settings.metrics && settings.accessLog === undefined) return {};
@@ -165,6 +184,7 @@ async function start({ start: settings, worker, routes, challenges }: Start): Pr
     });
   });
   await loaded;
+  if (settings.asks) await askForChallenges(server);
   await server.listen();
   isStarting = false;
   send({ listening });

@@ -19,6 +19,7 @@ import { isIP } from "node:net";
 import process from "node:process";
 import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
 import { fileURLToPath } from "node:url";
+import type { Ask, ChallengeQuestion } from "./askedchallenges.ts";
 import type { Certificates } from "./certs.ts";
 import { type ChallengeAnswer, ChallengeAnswers } from "./challenges.ts";
 import type { Identity } from "./contexts.ts";
@@ -53,6 +54,8 @@ const KEPT = /^(PATH|HOME|TMPDIR|TZ|LANG|LC_.*|SSL_CERT_.*|NODE_(OPTIONS|EXTRA_C
 /** What a worker needs to know to start. */
 export interface WorkerSettings extends ServingSettings {
   readonly wildcards: readonly string[];
+  /** What a CA asks for and isn't known is asked here. */
+  readonly asks: boolean;
   readonly log: Readonly<{ level: Level; format: "text" | "json"; terminal: boolean }>;
   readonly observe: ObserveSettings;
 }
@@ -76,15 +79,16 @@ export interface Start {
 }
 
 /**
- * `start` comes first and answers `hello`; `key` answers `ask`, `whose` answers `whoIs`; `report` is
- * answered so.
+ * `start` comes first and answers `hello`; `key` answers `ask`, `whose` answers `whoIs`, `question` what
+ * has that number; `report` is answered so.
  */
 export type ToWorker =
   | { readonly report: true }
   | Start
   | { readonly id: number; readonly task: Task }
   | { readonly key: string; readonly identity?: Identity | undefined }
-  | { readonly whose: number; readonly fields: FieldLines };
+  | { readonly whose: number; readonly fields: FieldLines }
+  | { readonly question: number; readonly found?: ChallengeAnswer | undefined };
 
 /** `failed` says why a start, or a task, isn't done; `counted` answers `count`. */
 export type FromWorker =
@@ -95,6 +99,7 @@ export type FromWorker =
   | { readonly lines: string }
   | { readonly ask: string }
   | { readonly whoIs: number; readonly address: string; readonly port: number }
+  | { readonly question: number; readonly about: ChallengeQuestion }
   | { readonly unusable: string; readonly problem: string }
   | { readonly line: string }
   | { readonly report: Report }
@@ -114,6 +119,8 @@ export interface WorkersOptions {
   readonly takeLines?: ((lines: unknown) => void) | undefined;
   /** What those that have ended had counted; no counter goes backwards. */
   readonly ended?: Metrics | undefined;
+  /** For challenges that aren't known here; it checks what it is asked. */
+  readonly ask?: Ask | undefined;
 }
 
 /** A place that one worker after another has. */
@@ -262,7 +269,7 @@ export class Workers implements Server {
   }
 
   #hear(place: Place, message: FromWorker): void {
-    const { settings, write, certificates, log, takeLines } = this.#options;
+    const { settings, write, certificates, ask, log, takeLines } = this.#options;
     const { number: worker, tasks } = place;
     const isFirst = place.crashes === undefined;
     place.silent = 0;
@@ -270,7 +277,11 @@ export class Workers implements Server {
     else if ("ask" in message) {
       send(place, { key: message.ask, identity: certificates.identity(message.ask) });
     } else if ("whoIs" in message) this.#identify(place, message);
-    else if ("unusable" in message) {
+    else if ("question" in message) {
+      const { question, about } = message;
+      const found = ask?.(about) ?? Promise.resolve(undefined);
+      found.catch(() => undefined).then((found) => send(place, { question, found }));
+    } else if ("unusable" in message) {
       certificates.unusable(message.unusable, new Error(message.problem));
     } else if ("report" in message) {
       for (const done of place.onReport) done(message.report);

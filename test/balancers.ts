@@ -44,7 +44,9 @@ backend b${i}
   ${backend}
   server s ${to} ${server}
 `);
-    const timeouts = ["connect", "client", "server", "check"].map((what) => `  timeout ${what} 60s\n`);
+    const timeouts = ["connect", "client", "server", "check"].map((what) =>
+      `  timeout ${what} 60s\n`
+    );
     const text = `defaults\n  mode tcp\n${timeouts.join("")}${sections.join("")}`;
     await writeFile(join(cwd, "haproxy.cfg"), text);
     const args = ["-db", "-f", "haproxy.cfg"];

@@ -33,16 +33,17 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     confignetwork proxyprotocol
     gostring govalue gofloat gofmt templatelex templateliteral templatenode templateparse
     templatebuiltins templatecall templateexec template templatefunctions
-    jsonstream container dockerhost labels yaml users hostnames explain diff
+    jsonstream resp container dockerhost labels yaml users hostnames explain diff
   `),
   clients: words(`
     runtime http1output http1client upstream store account acmestate httpsclient acme resolver
+    redis redisstore lease redislease
     watchfile command dockerdial docker dotegecache tailscale
   `),
   policy: words(`
     program acmesettings settings exchange observe servedmetrics accessline accesslog observing rewrite answer errorpage proxy http1server http2output
     http2stream http2server contexts certs
-    causes challenges dns/provider dns/shared dns/tsig dns/acme-dns dns/cloudflare dns/desec
+    causes challenges askedchallenges redischallenges sharing dns/provider dns/shared dns/tsig dns/acme-dns dns/cloudflare dns/desec
     dns/digitalocean dns/duckdns dns/exec dns/gandi dns/hetzner dns/httpreq dns/ionos dns/ovh
     dns/porkbun dns/rfc2136 dns/route53 dns/load dns/dns01 dns/persist dns/persist01
     authority preflight order issuer stapling renewal autocert commands routesource networksource

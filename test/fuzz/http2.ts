@@ -46,7 +46,7 @@ function testHpack(input: Buffer): string {
     try {
       const list = decoder.decode(block);
       assert.ok(decoder.table.size <= 4096 && decoder.table.size >= 0);
-      told += list?.length ?? "large";
+      told += list === undefined ? "large" : Math.min(9, list.length);
       if (list === undefined) continue;
       const out = Buffer.alloc(encodedLimit(list));
       const written = out.subarray(0, encoder.encode(list, out, 0));

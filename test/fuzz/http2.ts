@@ -4,13 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import { EventEmitter } from "node:events";
 import type net from "node:net";
 import { BufferPool } from "../../lib/bufferpool.ts";
 import type { Clock, Expiring } from "../../lib/clock.ts";
 import type { Downstream, RequestHandler } from "../../lib/exchange.ts";
 import { encodedLimit, HpackDecoder, HpackEncoder, HpackError } from "../../lib/hpack.ts";
-import { HEAD_LIMITS, type RequestHead } from "../../lib/http1.ts";
+import { fieldValue, HEAD_LIMITS, type RequestHead, type ResponseHead } from "../../lib/http1.ts";
 import * as h2 from "../../lib/http2.ts";
 import { checkTrailers, parsePriority, parseRequest } from "../../lib/http2head.ts";
 import { Http2Connection } from "../../lib/http2server.ts";
@@ -155,7 +156,7 @@ class FakeSocket extends EventEmitter {
   }
 }
 
-/** Answers at once, with what came, or never; and is told of nothing after its end. */
+/** Answers at once, after the request, in parts or never; and is told of nothing after its end. */
 class Application implements RequestHandler {
   readonly #head: RequestHead;
   readonly #downstream: Downstream;
@@ -165,26 +166,40 @@ class Application implements RequestHandler {
   constructor(head: RequestHead, downstream: Downstream) {
     this.#head = head;
     this.#downstream = downstream;
-    if (head.target === "/slow") downstream.pauseRequest();
-    if (head.target !== "/echo" && head.target !== "/wait") this.#answer(head.length === 0);
+    const { target, upgrade } = head;
+    if (target === "/slow") downstream.pauseRequest();
+    if (upgrade !== undefined) this.#openTunnel();
+    else if (target !== "/echo" && target !== "/wait") this.#answer();
   }
 
-  #answer(trailers: boolean): void {
+  #answer(): void {
     const { method, target } = this.#head;
+    if (target === "/hints") this.#downstream.informational(HINTS, ["link", "</a>"]);
     this.#downstream.respond(200, "", ["Content-Type", "text/plain"], -1);
-    const body = Buffer.alloc(target === "/" ? 5 : 70_000, "a");
+    const body = Buffer.alloc(target === "/big" ? 70_000 : 5, "a");
     if (method !== "HEAD") this.#downstream.write(body);
-    this.#downstream.end(trailers ? ["x", "y"] : []);
+    if (target === "/cut") this.#downstream.abort();
+    else if (target !== "/open") this.#downstream.end(target === "/echo" ? ["x", "y"] : []);
+  }
+
+  #openTunnel(): void {
+    const key = fieldValue(this.#head.fields, "sec-websocket-key") ?? "";
+    const accept = createHash("sha1").update(key + ACCEPT).digest("base64");
+    this.#downstream.respond(101, "", ["Sec-WebSocket-Accept", accept], -2);
+    this.#downstream.write(Buffer.from("hello"));
   }
 
   onRequestData(chunk: Buffer): void {
     assert.ok(!this.#over && !this.#ended && chunk.length > 0, "data after the end");
+    if (this.#head.upgrade !== undefined) this.#downstream.write(Buffer.from(chunk));
+    if (this.#head.target === "/slow") this.#downstream.resumeRequest();
   }
 
   onRequestEnd(): void {
     assert.ok(!this.#over && !this.#ended, "an end after the end");
     this.#ended = true;
-    if (this.#head.target === "/echo") this.#answer(true);
+    if (this.#head.upgrade !== undefined) this.#downstream.end([]);
+    else if (this.#head.target === "/echo") this.#answer();
   }
 
   onDrain(): void {
@@ -196,6 +211,12 @@ class Application implements RequestHandler {
     this.#over = true;
   }
 }
+
+const ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; // RFC 6455 section 1.3
+const HINTS: ResponseHead = {
+  ...{ status: 103, reason: "", minor: 1, fields: [], length: 0, keepAlive: true },
+  ...{ connection: [], upgrade: undefined },
+};
 
 class FakeClock {
   now = 1;
@@ -312,12 +333,17 @@ function edited(input: Buffer, at: number, frame: Buffer, random: Random): Buffe
   return splice(input, at, frame.length, copy);
 }
 
+const TUNNEL = [":method", "CONNECT", ":protocol", "websocket", ":scheme", "https", ":path", "/t"]
+  .concat(":authority", "a.example");
 const FRAMES: readonly Buffer[] = [
   ...[wire.settings(), wire.SETTINGS_ACK, wire.settings(h2.INITIAL_WINDOW_SIZE, 0), wire.ping()],
   ...[wire.settings(h2.INITIAL_WINDOW_SIZE, 0x7fffffff), wire.settings(h2.HEADER_TABLE_SIZE, 0)],
   ...[wire.settings(h2.MAX_FRAME_SIZE, 16_384), wire.goaway(), wire.windowUpdate(0, 1_000_000)],
   ...[1, 3, 5, 7].flatMap((stream) => [
-    ...["/", "/wait", "/slow", "/big"].map((path) => wire.headers(stream, wire.to(path))),
+    ...["/", "/wait", "/hints", "/big", "/cut", "/open"].map((path) =>
+      wire.headers(stream, wire.to(path))
+    ),
+    wire.open(stream, TUNNEL),
     ...["/", "/echo", "/slow", "/big"].map((path) => wire.open(stream, wire.to(path, wire.POST))),
     ...[wire.data(stream, "abc"), wire.data(stream, "", 1), wire.data(stream, "x".repeat(999), 1)],
     ...[wire.reset(stream), wire.windowUpdate(stream, 100_000), wire.windowUpdate(stream, 0)],

@@ -15,8 +15,8 @@ import { Random } from "./random.ts";
 /** Inputs that are kept; the corpus of a target that tells each apart would grow for ever. */
 const MOST_KEPT = 4_000;
 /** Inputs in one go, and milliseconds after which one of them doesn't end. */
-const BATCH = 256;
-const HANG_MS = 60_000;
+const BATCH = 1024;
+const HANG_MS = 120_000;
 /** One in so many inputs is made long as well: of those that do something new, and of all. */
 const LONG_NEW = 8, LONG_EVERY = 4_000;
 /** Bytes of the short and the long form; the long one may take so much, in milliseconds. */
@@ -63,6 +63,7 @@ export class Fuzzer {
   readonly #corpus: Buffer[];
   readonly #words: readonly Buffer[];
   readonly #outcomes = new Set<string>();
+  readonly #interruptibly = interruptible();
   #current: Buffer = Buffer.alloc(0);
 
   constructor(target: Target, seed: number) {
@@ -92,7 +93,7 @@ export class Fuzzer {
   async #run(count: number): Promise<void> {
     for (const end = this.count + count; this.count < end;) {
       const size = Math.min(BATCH, end - this.count);
-      interruptibly(() => {
+      this.#interruptibly(() => {
         for (let i = 0; i < size; i++) this.#step();
       }, () => new Finding(`no end within ${HANG_MS} ms`, this.#current));
       await setImmediate(); // for what a target has left for the next turn
@@ -177,15 +178,23 @@ export class Fuzzer {
   }
 }
 
+/** Runs `work`, or ends it with a failure when it doesn't end by itself. */
+type Interruptible = (work: () => void, failure: () => Error) => void;
+
 /** Deno 2.9 has no such time-out: there what doesn't end is for whoever waits for the test. */
-function interruptibly(work: () => void, failure: () => Error): void {
-  if ("Deno" in globalThis) return work();
-  try {
-    vm.runInNewContext("work()", { work }, { timeout: HANG_MS });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    throw code === "ERR_SCRIPT_EXECUTION_TIMEOUT" ? failure() : error;
-  }
+function interruptible(): Interruptible {
+  if ("Deno" in globalThis) return (work) => work();
+  const within: { work?: () => void } = {};
+  const context = vm.createContext(within), script = new vm.Script("work()");
+  return (work, failure) => {
+    within.work = work;
+    try {
+      script.runInContext(context, { timeout: HANG_MS });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw code === "ERR_SCRIPT_EXECUTION_TIMEOUT" ? failure() : error;
+    }
+  };
 }
 
 /** The input with as much left out as the same finding allows. */

@@ -3,8 +3,8 @@
  * authorization, challenge, certificate, revocation, renewal. RFC 8555 with key roll-over and
  * external accounts, RFC 8738 (IP addresses), RFC 9773 (ARI), draft-ietf-acme-profiles.
  *
- * Needs `acmeobjects.ts`, `jose.ts`, `x509.ts` with its `der.ts`, `number.ts`, and a function that
- * sends an HTTP request, of which the types alone are in `httpsclient.ts`. No files, no settings;
+ * Needs `acmeobjects.ts`, `jose.ts`, `number.ts`, `x509.ts` with its `addr.ts` and `der.ts`; and
+ * a function that sends an HTTP request, such as `httpsclient.ts` has. No files, no settings;
  * challenges are answered by the caller. A client is one account; its calls may run side by side.
  *
  * An answer that isn't as the RFC has it is an AcmeError that says what was expected. Requests that

@@ -116,7 +116,7 @@ function parseTcp({ address, scheme, rest, env }: Given): Parsed {
   const [plain = 0, secure = 0] = PORTS[scheme] ?? [];
   const way = { kind: "tcp", host, port: port ?? (tls ? secure : plain), tls } as const;
   const named = joinHostPort(host.replace(/%.*/, ""), way.port); // a zone is this machine's alone
-  return { way, authority: named, basePath: path.replace(/\/+$/, "") };
+  return { way, authority: named, basePath: path.replace(/(?<!\/)\/+$/, "") };
 }
 
 function parseTls(scheme: string, env: DockerEnvironment): DockerTls | undefined {
@@ -161,6 +161,9 @@ function parsePinned(text: string | undefined): ApiVersion | undefined {
 }
 
 function invalid(address: string, expected: string): DockerHostError {
-  const shown = address.replace(/\/\/.*@/s, "//…@"); // there may be a password
+  const from = address.indexOf("//"), to = address.lastIndexOf("@"); // there may be a password
+  const shown = from < 0 || to < from
+    ? address
+    : `${address.slice(0, from)}//…${address.slice(to)}`;
   return new DockerHostError(`invalid DOCKER_HOST ${quote(shown, SHOWN)}: expected ${expected}`);
 }

@@ -47,7 +47,10 @@ export const RESETS: Rate = { burst: 2 * STREAM_LIMIT, perSecond: 20 };
 export const CONTROL_FRAMES: Rate = { burst: 1000, perSecond: 100 };
 /** Frames that a request may bring along: priorities and windows. */
 export const REQUEST_PAYS = 8;
-/** Bytes sent for which a client may open windows once; the most diligent do it for each packet. */
+/**
+ * Bytes sent for which a client may open windows once, then or later: the most diligent do it for
+ * each packet, and some, of 4 MiB a stream, read all that they let come before the first of it.
+ */
 export const BYTES_PAY = 512;
 
 /** Counts down to a limit, and up again with time. */

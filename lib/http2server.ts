@@ -62,6 +62,8 @@ export class Http2Connection implements StreamOwner, Expiring {
   #receiveWindow: number = CONNECTION_WINDOW;
   #resetBudget: Budget;
   #controlBudget: Budget;
+  /** WINDOW_UPDATE frames that are paid for: they come when the client reads, however late. */
+  #paidUpdates = 0;
   /** The last stream that is answered, once that is settled. */
   #finalStream = Infinity;
   #draining = false;
@@ -177,7 +179,10 @@ export class Http2Connection implements StreamOwner, Expiring {
       throw refused(h2.PROTOCOL_ERROR, "the first frame isn't SETTINGS");
     }
     this.#partialSince = 0;
-    if (type !== h2.DATA && type !== h2.HEADERS && type !== h2.RST_STREAM) this.#countControl();
+    if (type === h2.WINDOW_UPDATE && this.#paidUpdates >= 1) this.#paidUpdates--;
+    else if (type !== h2.DATA && type !== h2.HEADERS && type !== h2.RST_STREAM) {
+      this.#countControl();
+    }
     switch (type) {
       case h2.DATA:
         return this.#onDataFrame();
@@ -362,7 +367,7 @@ export class Http2Connection implements StreamOwner, Expiring {
 
   sent(bytes: number): void {
     this.#sendWindow -= bytes;
-    this.#controlBudget.earn(bytes / BYTES_PAY);
+    this.#paidUpdates += bytes / BYTES_PAY;
   }
 
   schedule(stream: Http2Stream): void {

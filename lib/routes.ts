@@ -1,6 +1,6 @@
 /**
  * The route file: which names are served, by which upstreams, under which rules. Pure; needs
- * addr.ts, nearest.ts, number.ts, `node:net` (isIP) and `node:buffer`.
+ * addr.ts, log.ts (quote), nearest.ts, number.ts, `node:net` (isIP) and `node:buffer`.
  *
  *     # The first name of a route is its primary; the lines down to the next route belong to it.
  *     route example.com www.example.com *.static.example.com
@@ -15,6 +15,7 @@
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
 import { joinHostPort, MAX_NAME, spellAddress, splitHostPort, toDomainName } from "./addr.ts";
+import { quote } from "./log.ts";
 import { nearest } from "./nearest.ts";
 import { parseDecimal } from "./number.ts";
 
@@ -312,11 +313,10 @@ function readFallback(reader: Reader, route: Draft): void {
   route.fallback = true;
 }
 
-/** The value is quoted as in JSON and cut: it can neither end the line of a log nor fill it. */
+/** The value is quoted and cut: it can neither end a line nor fill a screen, nor drive it. */
 function report({ line, problems }: Reader, what: string, value: string, expected: string): void {
   if (problems.length > MAX_PROBLEMS) return;
-  const cut = value.length > MAX_QUOTED ? `${value.slice(0, MAX_QUOTED)}…` : value;
-  const quoted = value === "" ? "" : ` ${JSON.stringify(cut)}`;
+  const quoted = value === "" ? "" : ` ${quote(value, MAX_QUOTED)}`;
   const message = `${what}${quoted}: expected ${expected}`;
   problems.push({ line, message: problems.length < MAX_PROBLEMS ? message : TOO_MANY });
 }

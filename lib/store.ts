@@ -160,7 +160,7 @@ function readRecords(json: unknown): CertificateRecord[] {
 
 /** A copy with every member there is; throws an Error that names a wrong one and quotes nothing. */
 export function checkRecord(value: unknown, where: string): CertificateRecord {
-  const record: Record<string, unknown> = { ...Object(value) };
+  const record: Record<string, unknown> = { ...typeof value === "object" ? value : {} };
   for (const [name, [expected, unset, fits]] of Object.entries(MEMBERS)) {
     record[name] ??= unset;
     if (!fits(record[name])) throw new Error(`${where}: ${name}: expected ${expected}`);

@@ -32,6 +32,8 @@ export function canStartEngine(t: TestContext): boolean {
 export class Engine implements TestEngine {
   readonly env: { readonly DOCKER_HOST: string };
   readonly folder: string;
+  /** Milliseconds that a command of docker() may take. */
+  timeout = 60_000;
   #child: ChildProcess | undefined;
   #output = "";
 
@@ -43,21 +45,32 @@ export class Engine implements TestEngine {
   /** Runs `docker` against it; rejects if that fails; gives what it printed. */
   async docker(...args: string[]): Promise<string> {
     const env = { PATH: process.env.PATH ?? "", DOCKER_CONFIG: this.folder, ...this.env };
-    const { code, stdout, stderr } = await run("docker", args, { env, timeout: 60_000 });
+    const { code, stdout, stderr } = await run("docker", args, { env, timeout: this.timeout });
     if (code !== 0) throw new Error(`docker ${args.join(" ")}: ${stderr}\n${this.#output}`);
     return stdout.trim();
   }
 
-  /** Without rules of a firewall and without docker0, which another engine may have. */
-  async startUp(): Promise<void> {
+  /**
+   * Without rules of a firewall and without docker0, which another engine may have. `hosts` is its
+   * own /etc/hosts, `caFile` what it trusts instead of the system's roots.
+   */
+  async startUp({ hosts, caFile }: { hosts?: string; caFile?: string } = {}): Promise<void> {
     const at = (name: string): string => join(this.folder, name);
     await writeFile(at("daemon.json"), "{}"); // not the machine's own settings
-    const child = spawn(findProgram("dockerd") as string, [
+    await writeFile(at("hosts"), hosts ?? "");
+    const script = 'mount --bind "$0" /etc/hosts && exec "$@"';
+    const wrapper = hosts === undefined
+      ? []
+      : ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, at("hosts")];
+    const [program = "", ...args] = [
+      ...[...wrapper, findProgram("dockerd") as string],
       ...["--storage-driver", "vfs", "--data-root", at("data"), "--exec-root", at("exec")],
       ...["--pidfile", at("pid"), "--host", this.env.DOCKER_HOST],
       ...["--bridge", "none", "--iptables=false", "--ip6tables=false"],
       ...["--config-file", at("daemon.json"), "--containerd-namespace", `test${process.pid}`],
-    ], { stdio: ["ignore", "ignore", "pipe"] });
+    ];
+    const env = { ...process.env, ...caFile === undefined ? {} : { SSL_CERT_FILE: caFile } };
+    const child = spawn(program, args, { env, stdio: ["ignore", "ignore", "pipe"] });
     this.#child = child;
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#output = (this.#output + text).slice(-5_000);

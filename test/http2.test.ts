@@ -511,6 +511,21 @@ test("windows may be opened as often as it takes for what is sent", () => {
   assert.equal(session.socket.ended, false);
 });
 
+test("windows may be opened for what was sent long before, and no more often", () => {
+  const session = connect();
+  session.send(settings(4, 4_194_304), windowUpdate(0, 2 ** 30), headers(1, to("/wait")));
+  const [application] = session.applications;
+  application?.downstream.respond(200, "", [], -1);
+  for (let i = 0; i < 1024; i++) {
+    application?.downstream.write(Buffer.alloc(4096));
+    assert.ok(application?.downstream.flush());
+  }
+  for (let i = 0; i < 1024; i++) session.send(windowUpdate(1, 4096), windowUpdate(0, 4096));
+  assert.equal(session.socket.ended, false);
+  const most = 4_194_304 / 512 - 2048 + 1_010;
+  assert.ok(attack(session, () => windowUpdate(0, 1), 20_000) <= most);
+});
+
 test("a client that doesn't read gets nothing more read, and is cut in time", () => {
   const { socket, send, wait } = connect();
   socket.writableNeedDrain = true;

@@ -79,6 +79,8 @@ export const hosts: readonly HostVector[] = [
       DOCKER_API_VERSION: text,
     })
   ),
+  refused(`tcp://h${"//}".repeat(60_000)}`, "takes no longer than it is long"),
+  host(`tcp://h${"/".repeat(60_000)}x`, `tcp h 2375 ${"/".repeat(60_000)}x Host h:2375`, "so"),
   refused("docker:2375", "no scheme"),
   refused("/var/run/docker.sock", "a path"),
   refused("unix://docker.sock", "a relative path"),

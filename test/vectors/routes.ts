@@ -323,6 +323,12 @@ export const problems: readonly Vector<readonly (readonly [line: number, text: s
     expect: [[1, String.raw`invalid line "error \t please": expected one of route, upstream,`]],
   },
   {
+    name: "unknown, quoted as terminals need it",
+    why: "a line separator and a right-to-left override are as JSON writes them",
+    input: "error\u2028\u202e",
+    expect: [[1, String.raw`invalid line "error\u2028\u202e": expected`]],
+  },
+  {
     name: "misspelled",
     why: "the nearest name",
     input: "Ruote a.example",

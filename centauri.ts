@@ -227,7 +227,7 @@ async function createServer(
 /** Metrics and the access log, where the options ask for either. */
 async function createMonitor(
   options: Options,
-  parts: { store: CertificateStore; log: Logger },
+  parts: { store: Store; log: Logger },
 ): Promise<Monitor | undefined> {
   const [metrics, accessLog] = [options.integer("metrics-port") > 0, options.string("access-log")];
   if (!metrics && accessLog === "") return undefined;

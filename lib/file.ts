@@ -25,7 +25,7 @@ const MAX_LINKS = 40; // symbolic links one after another: as many as Linux foll
 const LEFT = /^[0-9a-f]{24}\.tmp(\.[^.]*)?$/; // the end of a temporary file's name
 const LEFT_AFTER = 60 * 60 * 1000; // ms: no write takes that long
 
-/** What is written is on the disk: Node 26's permission model forbids fsync, but not O_SYNC. */
+/** What is written is on the disk: Node 26's permission model forbids fsync, not O_SYNC. */
 const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_SYNC;
 const NEW = FLAGS | constants.O_EXCL;
 const OLD = FLAGS | constants.O_TRUNC;
@@ -165,7 +165,7 @@ async function give(file: FileHandle, { owner, wanted }: Attributes): Promise<vo
   });
 }
 
-/** The umask, or chown, may have taken bits away. Node's permission model forbids to ask in vain. */
+/** The umask, or chown, may have taken bits away. Node's permission model forbids fchmod. */
 async function setMode(file: FileHandle, mode: number | undefined): Promise<void> {
   if (mode !== undefined && ((await file.stat()).mode & 0o7777) !== mode) await file.chmod(mode);
 }

@@ -255,7 +255,7 @@ async function freePort(): Promise<number> {
 }
 
 test("a tailscaled that goes and comes back costs nobody anything but the fields", async (t) => {
-  const { fake, ...site } = await start(t);
+  const { fake, ...site } = await start(t, { env: { WORKERS: "2" } });
   fake.users.set(CLIENT, ALICE).set(THIRD, ALICE);
   const port = await site.portAt("127.0.0.2");
   const known = await connectTo(t, "127.0.0.2", port);

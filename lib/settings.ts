@@ -13,17 +13,17 @@ Routes
   validate                boolean           false          Do a start's checks, exit with 0 or 1.
 Front end
   frontend                choice tcp|tailscale  tcp        What clients connect to.
-  https-port              integer 0..65535  8443           For HTTPS; 0 lets the system choose.
-  http-port               integer 0..65535  8080           For redirects and HTTP-01; 0 as above.
+  https-port              integer 0..65535  8443           For HTTPS; 0: the system chooses; Tailscale: 443.
+  http-port               integer 0..65535  8080           For redirects and HTTP-01; 0 as above; Tailscale: 80.
   http-redirect-port      integer 1..65535  443            Where clients find HTTPS, for redirects.
   workers                 string number|auto  1            Processes that serve; auto: one a core.
   trusted-downstreams     string networks   -              CIDRs whose X-Forwarded fields are kept.
 Tailscale
   tailscale-mode          choice http|https  http          Plain routes, or TLS with redirects.
-  tailscale-socket        string file       /var/run/tailscale/tailscaled.sock  Of tailscaled.
-  tailscale-key           string key        -              tailscaled's: tailscale up --auth-key.
-  tailscale-hostname      string name       -              tailscaled's: tailscale up --hostname.
-  tailscale-dir           string folder     -              tailscaled's: tailscaled --statedir.
+  tailscale-socket        string file       /var/run/tailscale/tailscaled.sock  tailscaled's.
+  tailscale-key           string key        -              Refused: see tailscale up --auth-key.
+  tailscale-hostname      string name       -              Refused: see tailscale up --hostname.
+  tailscale-dir           string folder     -              Refused: see tailscaled --statedir.
 Certificates
   certificate-store-type  choice json       json           How certificates are kept.
   certificate-store       string file       certs.json     Certificates and their keys, mode 0600.

@@ -380,7 +380,7 @@ test("certificates are asked for, kept while they are good, and asked for again"
 
 test("a certificate is asked for again when half of its time is over", async (t) => {
   const fake = await startFakeTailscale(t);
-  fake.certificates.set(NAME, pairFor(NAME, { to: 4_000 }));
+  fake.certificates.set(NAME, pairFor(NAME, { to: 6_000 }));
   const { tailnet, recorder, forgotten } = await startTailnet(t, fake);
   tailnet.want(routes(`route ${NAME}`));
   await recorder.waitFor(/certificate from tailscaled/);
@@ -394,7 +394,7 @@ test("a certificate is asked for again when half of its time is over", async (t)
 
 test("a certificate that can't be renewed is served until it is over", async (t) => {
   const fake = await startFakeTailscale(t);
-  fake.certificates.set(NAME, pairFor(NAME, { to: 4_000 }));
+  fake.certificates.set(NAME, pairFor(NAME, { to: 6_000 }));
   const { tailnet, recorder, forgotten } = await startTailnet(t, fake);
   tailnet.want(routes(`route ${NAME}`));
   await until(() => forgotten.length === 1);

@@ -13,8 +13,8 @@ Routes
   validate                boolean           false          Do a start's checks, exit with 0 or 1.
 Front end
   frontend                choice tcp|tailscale  tcp        What clients connect to.
-  https-port              integer 0..65535  8443           For HTTPS; 0: the system chooses; Tailscale: 443.
-  http-port               integer 0..65535  8080           For redirects and HTTP-01; 0 as above; Tailscale: 80.
+  https-port              integer 0..65535  8443           For HTTPS; 0 lets the system choose.
+  http-port               integer 0..65535  8080           For redirects and HTTP-01; 0 as above.
   http-redirect-port      integer 1..65535  443            Where clients find HTTPS, for redirects.
   workers                 string number|auto  1            Processes that serve; auto: one a core.
   trusted-downstreams     string networks   -              CIDRs whose X-Forwarded fields are kept.

@@ -22,10 +22,10 @@ Front end
   proxy-protocol-from     string networks   -              CIDRs that begin with a PROXY header.
 Tailscale
   tailscale-mode          choice http|https  http          Plain routes, or TLS with redirects.
-  tailscale-socket        string file       /var/run/tailscale/tailscaled.sock  Of tailscaled.
-  tailscale-key           string key        -              tailscaled's: tailscale up --auth-key.
-  tailscale-hostname      string name       -              tailscaled's: tailscale up --hostname.
-  tailscale-dir           string folder     -              tailscaled's: tailscaled --statedir.
+  tailscale-socket        string file       /var/run/tailscale/tailscaled.sock  tailscaled's.
+  tailscale-key           string key        -              Refused: see tailscale up --auth-key.
+  tailscale-hostname      string name       -              Refused: see tailscale up --hostname.
+  tailscale-dir           string folder     -              Refused: see tailscaled --statedir.
 Certificates
   certificate-store-type  choice json|redis  json          In a file, or shared through Redis.
   certificate-store       string file       certs.json     Certificates and their keys, mode 0600.

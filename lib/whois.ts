@@ -32,11 +32,12 @@ interface Known {
   readonly uselessAt: number;
 }
 
-/** `now`: default performance.now(). `onFailure` is told each failure. */
+/** `fresh`: default FRESH. `now`: default performance.now(). `onFailure` is told each failure. */
 export function rememberWhoIs(
   ask: Ask,
-  { onFailure, now = () => performance.now() }: {
+  { onFailure, fresh = FRESH, now = () => performance.now() }: {
     onFailure: (error: Error) => void;
+    fresh?: number;
     now?: () => number;
   },
 ): Identify {
@@ -66,7 +67,7 @@ export function rememberWhoIs(
     await turn();
     try {
       const [fields, at] = [await ask(address, port), now()];
-      return remember(address, { fields, staleAt: at + FRESH, uselessAt: at + 2 * FRESH });
+      return remember(address, { fields, staleAt: at + fresh, uselessAt: at + 2 * fresh });
     } finally {
       leave();
     }

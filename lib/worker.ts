@@ -23,6 +23,8 @@ import type { FromWorker, Start, Task, ToWorker, WorkerSettings } from "./worker
 const ALIVE_INTERVAL = 1_000;
 /** Lines on their way to the main process; more are dropped while it doesn't take them. */
 const MAX_LINES = 1_000;
+/** Milliseconds that the main process isn't asked again who a client is; it remembers it itself. */
+const WHOIS_FRESH = 5_000;
 
 function send(message: FromWorker, done: () => void = () => {}): void {
   if (process.connected) process.send?.(message, undefined, undefined, done);
@@ -203,7 +205,7 @@ async function askWhoIs(
       send({ whoIs: last, address, port });
     });
   const onFailure = (error: Error) => log.debug("client unknown", { error });
-  return identifySockets(rememberWhoIs(ask, { onFailure }));
+  return identifySockets(rememberWhoIs(ask, { onFailure, fresh: WHOIS_FRESH }));
 }
 
 // The main process decides, also when a signal goes to all processes of a group; SIGUSR1 would

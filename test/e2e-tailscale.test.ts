@@ -255,7 +255,7 @@ async function freePort(): Promise<number> {
 }
 
 test("a tailscaled that goes and comes back costs nobody anything but the fields", async (t) => {
-  const { fake, ...site } = await start(t);
+  const { fake, ...site } = await start(t, { env: { WORKERS: "2" } });
   fake.users.set(CLIENT, ALICE).set(THIRD, ALICE);
   const port = await site.portAt("127.0.0.2");
   const known = await connectTo(t, "127.0.0.2", port);
@@ -412,4 +412,18 @@ test("--validate knows which certificates can't be had, and TCP knows no Tailsca
   assert.match(refused.stdout, /line=1 .*a certificate for names of Tailscale/);
   assert.equal((await validate({ FRONTEND: "tailscale" })).code, 0);
   assert.equal((await validate({ FRONTEND: "tcp", ...FOREIGN, TAILSCALE_MODE: "https" })).code, 0);
+});
+
+test("certificates of CAs are for https alone", async (t) => {
+  const folder = await temporaryFolder(t);
+  const config = join(folder, "centauri.conf");
+  await writeFile(config, "route a.example\n  upstream 127.0.0.1:1\n");
+  const env = { FRONTEND: "tailscale", CONFIG: config, DNS_PROVIDER: "cloudflare" }; // no token
+  for (const [mode, expected] of [["http", 0], ["https", 1]] as const) {
+    const options = {
+      env: { ...env, ACME_EMAIL: "a@b.example", TAILSCALE_MODE: mode },
+      cwd: folder,
+    };
+    assert.equal((await runCentauri(["--validate"], options)).code, expected, mode);
+  }
 });

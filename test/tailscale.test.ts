@@ -380,7 +380,7 @@ test("certificates are asked for, kept while they are good, and asked for again"
 
 test("a certificate is asked for again when half of its time is over", async (t) => {
   const fake = await startFakeTailscale(t);
-  fake.certificates.set(NAME, pairFor(NAME, { to: 4_000 }));
+  fake.certificates.set(NAME, pairFor(NAME, { to: 6_000 }));
   const { tailnet, recorder, forgotten } = await startTailnet(t, fake);
   tailnet.want(routes(`route ${NAME}`));
   await recorder.waitFor(/certificate from tailscaled/);
@@ -390,4 +390,19 @@ test("a certificate is asked for again when half of its time is over", async (t)
   await until(() => forgotten.length === 2);
   assert.notEqual(tailnet.find(NAME)?.certificate, before);
   assert.equal(tailnet.identity(forgotten[0] ?? "")?.privateKey, key);
+});
+
+test("a certificate that can't be renewed is served until it is over", async (t) => {
+  const fake = await startFakeTailscale(t);
+  fake.certificates.set(NAME, pairFor(NAME, { to: 6_000 }));
+  const { tailnet, recorder, forgotten } = await startTailnet(t, fake);
+  tailnet.want(routes(`route ${NAME}`));
+  await until(() => forgotten.length === 1);
+  const before = tailnet.find(NAME)?.certificate;
+  fake.certificates.set(NAME, stranger.keyPem + leaf);
+  const line = await recorder.waitFor(/^warn no certificate from tailscaled/);
+  assert.match(line, /the key isn't the certificate's the old one is served$/);
+  assert.ok(before !== undefined && tailnet.find(NAME)?.certificate === before);
+  await until(() => tailnet.find(NAME)?.certificate === undefined);
+  assert.equal(tailnet.identity(forgotten[0] ?? ""), undefined);
 });

@@ -52,6 +52,9 @@ async function checkOptions(options: Options): Promise<void> {
   serverAddress(options);
   if (tailscaleMode(options) !== undefined) {
     (await import("./lib/tailscalefrontend.ts")).checkTailscaleOptions(options);
+    if (options.string("proxy-protocol-from") !== "") {
+      throw new OptionError("can't use --proxy-protocol-from with --frontend tailscale");
+    }
   }
   for (const name of ["trusted-downstreams", "proxy-protocol-from"]) {
     try {

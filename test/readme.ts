@@ -33,8 +33,8 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
     ["Centauri", "centauri program settings acmesettings serving workers worker"],
     [
       "A request, from the socket to the upstream",
-      `frontend clienthello http1 http1reader http1server exchange proxy rewrite answer upstream
-       http1client errorpage runtime`,
+      `frontend clienthello http1 http1reader http1server http1output exchange proxy rewrite answer
+       upstream health http1client errorpage runtime`,
     ],
     ["HTTP/2", "http2server http2stream http2output http2 http2head http2limits hpack huffman"],
     ["Routes and certificates", "routes routesource watchfile certs contexts store x509 der"],
@@ -43,6 +43,17 @@ export const READING_ORDER: readonly (readonly [heading: string, names: readonly
       `autocert renewal issuer order preflight causes authority challenges acmetls acme acmeobjects
        jose httpsclient account acmestate commands resolver dnsmsg stapling ocsp`,
     ],
+    [
+      "Several machines: loaded when wanted",
+      `sharing redisstore redislease lease redischallenges askedchallenges redis resp networksource
+       confignetwork proxyaccept proxyprotocol`,
+    ],
+    [
+      "Seeing what happens: loaded when wanted",
+      `status statuscauses statuswords statustext statuspage statussocket statuscommand monitor
+       observing observe servedmetrics metrics metricsserver accesslog accessline`,
+    ],
+    ["Tailscale: loaded when wanted", "tailscalefrontend whois tailscale"],
     ["Dotege", "dotege dotegesettings certsettings"],
     [
       "From the engine to what templates see",
@@ -132,13 +143,18 @@ function formatReading(sources: ReadonlyMap<string, string>): string {
   const dotege = [...loadedAtStart("dotege", sources)].filter((name) => !centauri.includes(name));
   const started = [...centauri, ...dotege];
   const later = countedNames(sources).filter((name) => !started.includes(name));
+  const onDemand = READING_ORDER.flatMap(([heading, names]) => {
+    const [subject = "", isLater] = heading.split(": loaded when");
+    return isLater === undefined ? [] : [[subject, names] as const];
+  });
   const sums = [
     "| In all | lines | minutes | |\n| --- | ---: | ---: | --- |",
     `| any Centauri | ${size(centauri)} | |`,
     `| of these on the path that faces the internet | ${size(CRITICAL)} | ${CRITICAL.join(", ")} |`,
     `| and for HTTP/2 | ${size(HTTP2)} | ${HTTP2.join(", ")} |`,
     `| any Dotege, besides what it shares with that | ${size(dotege)} | |`,
-    `| what either loads when an option asks for it | ${size(later)} | most of it for ACME |`,
+    `| what either loads when an option asks for it | ${size(later)} | |`,
+    ...onDemand.map(([heading, names]) => `| of these: ${heading} | ${size(names)} | |`),
     `| everything | ${size(countedNames(sources))} | |`,
     `| besides, in lib/dns, a file for each DNS provider | ${size(optional)} | loaded when named |`,
   ];

@@ -3,7 +3,7 @@
  * sites in containers that come and go, and a CA. Clients ask meanwhile and count what fails.
  */
 import assert from "node:assert/strict";
-import { stat, writeFile } from "node:fs/promises";
+import { readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { test, type TestContext } from "node:test";
@@ -13,7 +13,8 @@ import { canStartEngine, type Engine, startEngine } from "./engine.ts";
 import { makeOurImages } from "./images.ts";
 import { httpsExchange, needProgram, root, run, thisRuntime } from "./support.ts";
 
-const COMPOSE_FILE = join(root, "examples/compose.yaml");
+const EXAMPLES = join(root, "examples");
+const COMPOSE_FILE = join(EXAMPLES, "compose.yaml");
 const [major = 0] = thisRuntime.version.split(".").map(Number);
 /** The image begins with a runtime that needs nothing to run TypeScript. */
 const runsSources = thisRuntime.kind === "deno" || major >= 24;
@@ -171,9 +172,21 @@ async function begin(t: TestContext): Promise<Story | undefined> {
   return new Story(engine, httpsPort, pebble, compose);
 }
 
-test("the example's compose file is one", async (t) => {
+test("docker-compose takes each of the examples", async (t) => {
   if (!needProgram(t, "docker-compose")) return;
-  const { code, stderr } = await run("docker-compose", ["-f", COMPOSE_FILE, "config", "-q"]);
+  const names = (await readdir(EXAMPLES)).filter((name) => name.endsWith(".yaml"));
+  assert.ok(names.length >= 3);
+  const env = { PATH: process.env.PATH ?? "", REDIS_PASSWORD: "secret" };
+  for (const name of names) {
+    const args = ["-f", join(EXAMPLES, name), "config", "-q"];
+    const { code, stderr } = await run("docker-compose", args, { env });
+    assert.equal(code, 0, `${name}: ${stderr}`);
+  }
+});
+
+test("HAProxy takes the balancer's configuration", async (t) => {
+  if (!needProgram(t, "haproxy")) return;
+  const { code, stderr } = await run("haproxy", ["-c", "-f", join(EXAMPLES, "balancer.cfg")]);
   assert.equal(code, 0, stderr);
 });
 
@@ -189,6 +202,13 @@ if (runsSources) {
     t.diagnostic(`${await story.until("a.test", "first")} ms from docker run to the first answer`);
     assert.equal(await story.ask("www.a.test"), "first");
     assert.match(await story.ask("b.test"), UNRECOGNIZED);
+
+    await t.test("both say inside their containers what they think", async () => {
+      const status = ["exec", "centauri", "node", "/app/centauri.ts", "--status"];
+      assert.match(await engine.docker(...status), /a\.test/);
+      const explain = ["exec", "-T", "dotege", "node", "/app/dotege.ts", "--explain"];
+      assert.match(await story.compose([...ours, ...explain]), /^first\n +hosts +a\.test/m);
+    });
 
     await t.test("a container is renamed, and replaced by another one", async () => {
       await startSite(engine, "other", "b.test");

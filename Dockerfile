@@ -4,6 +4,8 @@
 #     docker build --target dotege --tag dotege .
 #
 # They run as user 65532, and want neither capabilities nor a writable root: examples/compose.yaml.
+# STOPSIGNAL is the default, said: a container without it isn't restarted any more, whatever its
+# policy, once anybody has sent it any signal by way of the engine, as Dotege does.
 ARG RUNTIME=node:24-slim
 FROM ${RUNTIME} AS centauri
 COPY package.json centauri.ts /app/
@@ -15,6 +17,7 @@ RUN CONFIG=/dev/null node /app/centauri.ts --validate --certificate-store /tmp/c
   chmod -R a+rX /app && mkdir -m 700 /data && chown 65532:65532 /data
 USER 65532:65532
 VOLUME /data
+STOPSIGNAL SIGTERM
 EXPOSE 8080 8443
 ENTRYPOINT ["node", "/app/centauri.ts"]
 
@@ -28,4 +31,5 @@ RUN node /app/dotege.ts --help && \
 # Give it the group that may use the Docker socket: --group-add.
 USER 65532:65532
 VOLUME /data/config /data/certs /data/output
+STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "/app/dotege.ts"]

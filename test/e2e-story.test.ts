@@ -10,7 +10,8 @@ import { test, type TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { freePorts, type Pebble, startChalltestsrv, startPebble } from "./acmepeers.ts";
 import { canStartEngine, type Engine, startEngine } from "./engine.ts";
-import { makeOurImages } from "./images.ts";
+import { makeOurImages, makeProgramImage } from "./images.ts";
+import { issue } from "./pki.ts";
 import { httpsExchange, needProgram, root, run, thisRuntime } from "./support.ts";
 
 const EXAMPLES = join(root, "examples");
@@ -56,14 +57,27 @@ function composeFile(page: string): string {
 class Story {
   readonly engine: Engine;
   readonly httpsPort: number;
+  /** What docker-compose is told to be about our own containers. */
+  readonly ours: readonly string[];
+  /** PEM, if certificates aren't Pebble's. */
+  ca: string | undefined;
   readonly #pebble: Pebble;
   readonly #compose: (args: readonly string[]) => Promise<string>;
 
-  constructor(engine: Engine, httpsPort: number, pebble: Pebble, compose: Story["compose"]) {
+  constructor(
+    { engine, httpsPort, pebble, compose, ours }: {
+      engine: Engine;
+      httpsPort: number;
+      pebble: Pebble;
+      compose: Story["compose"];
+      ours: readonly string[];
+    },
+  ) {
     this.engine = engine;
     this.httpsPort = httpsPort;
     this.#pebble = pebble;
     this.#compose = compose;
+    this.ours = ours;
   }
 
   /** Runs docker-compose; gives what it printed. */
@@ -71,9 +85,9 @@ class Story {
     return this.#compose(args);
   }
 
-  /** The page, if the certificate is Pebble's; what went wrong otherwise. */
+  /** The page, if the certificate is Pebble's (or of `ca`); what went wrong otherwise. */
   async ask(name: string): Promise<string> {
-    const ca = await this.#pebble.root();
+    const ca = this.ca ?? await this.#pebble.root();
     const request = `GET / HTTP/1.1\r\nHost: ${name}\r\n\r\n`;
     return await httpsExchange(this.httpsPort, name, request, {
       until: 1,
@@ -91,8 +105,8 @@ class Story {
       last = await this.ask(name);
       if (typeof page === "string" ? last === page : page.test(last)) return Date.now() - start;
       if (Date.now() - start < PATIENCE) continue;
-      const logs = await this.engine.docker("logs", "centauri");
-      throw new Error(`${name}: ${last} instead of ${page}\n${logs.slice(-5_000)}`);
+      const logs = await this.compose([...this.ours, "logs", "--no-color"]);
+      throw new Error(`${name}: ${last} instead of ${page}\n${logs.slice(-9_000)}`);
     }
   }
 
@@ -131,7 +145,10 @@ function overrideFile(engine: Engine): string {
   return join(engine.folder, "test.yaml");
 }
 
-async function begin(t: TestContext): Promise<Story | undefined> {
+async function begin(
+  t: TestContext,
+  { file = COMPOSE_FILE, centauris = ["centauri"] } = {},
+): Promise<Story | undefined> {
   if (!canStartEngine(t) || !needProgram(t, "docker-compose")) return undefined;
   const engine = await startEngine(t);
   const [[httpPort = 0, httpsPort = 0], dns] = [await freePorts(2), await startChalltestsrv(t)];
@@ -144,16 +161,18 @@ async function begin(t: TestContext): Promise<Story | undefined> {
     address: IPAM.Config[0].Gateway,
   });
   if (pebble === undefined) return undefined;
+  const tmpfs = thisRuntime.kind === "deno" ? { tmpfs: ["/tmp"] } : {};
+  const centauri = {
+    environment: { ACME_DIRECTORY: pebble.directory, LEGO_CA_CERTIFICATES: "/ca.pem" },
+    volumes: [`${pebble.apiRootFile}:/ca.pem:ro`],
+    ...tmpfs,
+  };
   await writeFile(
     overrideFile(engine),
     JSON.stringify({
       services: {
-        centauri: {
-          environment: { ACME_DIRECTORY: pebble.directory, LEGO_CA_CERTIFICATES: "/ca.pem" },
-          volumes: [`${pebble.apiRootFile}:/ca.pem:ro`],
-          ...thisRuntime.kind === "deno" ? { tmpfs: ["/tmp"] } : {},
-        },
-        ...thisRuntime.kind === "deno" ? { dotege: { tmpfs: ["/tmp"] } } : {},
+        ...Object.fromEntries(centauris.map((name) => [name, centauri])),
+        dotege: { environment: { DOTEGE_ACME_EMAIL: "" }, ...tmpfs },
       },
       networks: { front: { external: true } },
     }),
@@ -162,6 +181,7 @@ async function begin(t: TestContext): Promise<Story | undefined> {
   const env = {
     ...{ PATH: process.env.PATH ?? "", ACME_EMAIL: "a@example.com", ...engine.env },
     ...{ HTTP_PORT: String(httpPort), HTTPS_PORT: String(httpsPort), DOCKER_SOCKET: socket },
+    REDIS_PASSWORD: "secret",
     DOCKER_GID: String((await stat(socket)).gid),
   };
   const compose: Story["compose"] = async (args) => {
@@ -169,7 +189,8 @@ async function begin(t: TestContext): Promise<Story | undefined> {
     if (code !== 0) throw new Error(`docker-compose ${args.join(" ")}: ${stderr}${stdout}`);
     return stdout;
   };
-  return new Story(engine, httpsPort, pebble, compose);
+  const ours = ["--project-name", "sites", "-f", file, "-f", overrideFile(engine)];
+  return new Story({ engine, httpsPort, pebble, compose, ours });
 }
 
 test("docker-compose takes each of the examples", async (t) => {
@@ -194,8 +215,7 @@ if (runsSources) {
   test("sites come, go and are replaced, and so are the programs; others never notice", async (t) => {
     const story = await begin(t);
     if (story === undefined) return;
-    const { engine } = story;
-    const ours = ["--project-name", "sites", "-f", COMPOSE_FILE, "-f", overrideFile(engine)];
+    const { engine, ours } = story;
     await story.compose([...ours, "up", "-d", "--no-build"]);
     await story.until("a.test", UNRECOGNIZED);
     await startSite(engine, "first", "a.test www.a.test");
@@ -279,6 +299,13 @@ if (runsSources) {
       await clients.stop();
     });
 
+    await t.test("Centauri is killed, and restarted though it was sent signals before", async () => {
+      const pid = await engine.docker("inspect", "--format", "{{.State.Pid}}", "centauri");
+      process.kill(Number(pid), "SIGKILL");
+      await story.until("b.test", /ECONN|closed/);
+      await story.until("b.test", "other");
+    });
+
     await t.test("Centauri restarts, and the engine", async () => {
       await story.compose([...ours, "restart", "centauri"]);
       await story.until("b.test", "other");
@@ -291,5 +318,49 @@ if (runsSources) {
       }
       assert.equal(story.issued(), issued + 1, "only the new name is new");
     });
+  });
+
+  test("Centauris behind a balancer share a certificate, and either may go", async (t) => {
+    if (!needProgram(t, "haproxy") || !needProgram(t, "redis-server")) return;
+    const file = join(EXAMPLES, "machines.compose.yaml");
+    const centauris = ["centauri-a", "centauri-b"];
+    const story = await begin(t, { file, centauris });
+    if (story === undefined) return;
+    const { engine, ours } = story;
+    await makeProgramImage(engine, "haproxy", {
+      tag: "haproxy:lts",
+      changes: ['CMD ["haproxy", "-W", "-db", "-f", "/usr/local/etc/haproxy/haproxy.cfg"]'],
+    });
+    await makeProgramImage(engine, "redis-server", { tag: "redis:7", changes: ["WORKDIR /data"] });
+    await story.compose([...ours, "up", "-d", "--no-build"]);
+    await startSite(engine, "first", "a.test");
+    await story.until("a.test", "first");
+    for (const name of centauris) {
+      await story.compose([...ours, "stop", name]);
+      await story.until("a.test", "first");
+      await story.compose([...ours, "start", name]);
+    }
+    assert.equal(story.issued(), 1);
+  });
+
+  test("HAProxy is told of sites, and serves those with a certificate", async (t) => {
+    if (!needProgram(t, "haproxy")) return;
+    const story = await begin(t, { file: join(EXAMPLES, "haproxy.compose.yaml"), centauris: [] });
+    if (story === undefined) return;
+    const { engine, ours } = story;
+    await makeProgramImage(engine, "haproxy", { tag: "haproxy:lts", changes: [] });
+    await story.compose([...ours, "up", "-d", "--no-build"]);
+    await startSite(engine, "first", "a.test");
+    assert.match(await story.ask("a.test"), /handshake|unrecogni[sz]ed|reset/i);
+    // As Dotege deploys it, which e2e-dotegecerts.test.ts tests: for its own user alone.
+    const { cert, keyPem } = issue({ subject: "a.test", names: ["a.test"] });
+    story.ca = cert;
+    await engine.docker(
+      ...["run", "--rm", "--network", "none", "--user", "65532:65532"],
+      ...["--volume", "sites_certificates:/certs", "--env", `PEM=${cert}${keyPem}`],
+      ...["box:1", "sh", "-c", 'umask 77 && echo "$PEM" >/certs/a.test.pem'],
+    );
+    await startSite(engine, "second", "b.test"); // HAProxy is signalled, and reads all anew
+    await story.until("a.test", "first");
   });
 }

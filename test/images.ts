@@ -40,6 +40,22 @@ export async function makeOurImages(engine: Engine): Promise<void> {
   }
 }
 
+/** Of one program with its libraries; with a command and such, as `docker import` takes changes. */
+export async function makeProgramImage(
+  engine: Engine,
+  name: string,
+  { tag, changes }: { tag: string; changes: readonly string[] },
+): Promise<void> {
+  const files = join(engine.folder, name);
+  const path = findProgram(name) as string;
+  await copy(path, join(files, "usr/bin", name));
+  for (const library of await librariesOf(path)) await copy(library, join(files, library));
+  for (const folder of ["data", "tmp"]) await mkdir(join(files, folder));
+  const archive = join(engine.folder, `${name}.tar`);
+  await run("tar", ["-C", files, "--owner=0", "--group=0", "-cf", archive, "."]);
+  await engine.docker("import", ...changes.flatMap((one) => ["-c", one]), archive, tag);
+}
+
 async function copy(from: string, to: string): Promise<void> {
   await mkdir(dirname(to), { recursive: true });
   await cp(from, to, { dereference: true });

@@ -44,7 +44,9 @@ backend b${i}
   ${backend}
   server s ${to} ${server}
 `);
-    const timeouts = ["connect", "client", "server", "check"].map((what) => `  timeout ${what} 60s\n`);
+    const timeouts = ["connect", "client", "server", "check"].map((what) =>
+      `  timeout ${what} 60s\n`
+    );
     const text = `defaults\n  mode tcp\n${timeouts.join("")}${sections.join("")}`;
     await writeFile(join(cwd, "haproxy.cfg"), text);
     const args = ["-db", "-f", "haproxy.cfg"];
@@ -124,7 +126,7 @@ export async function startRelay(
       const bytes = new Uint8Array([...header, ...first]);
       for (let at = 0; at < bytes.length; at += size) {
         await new Promise<void>((done) => behind.write(bytes.slice(at, at + size), () => done()));
-        if (at < header.length + 3) await new Promise((done) => setTimeout(done, 2));
+        if (at < header.length + 60) await new Promise((done) => setTimeout(done, 2));
       }
       client.pipe(behind);
       behind.pipe(client);

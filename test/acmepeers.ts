@@ -122,7 +122,10 @@ export async function startPeer(
 }
 
 /** Another try with other ports if the program found one taken. */
-export async function withPorts<T>(count: number, start: (ports: number[]) => Promise<T>): Promise<T> {
+export async function withPorts<T>(
+  count: number,
+  start: (ports: number[]) => Promise<T>,
+): Promise<T> {
   for (let tries = 1;; tries++) {
     try {
       return await start(await freePorts(count));

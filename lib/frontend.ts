@@ -334,8 +334,10 @@ class Handshake implements Connection, Expiring {
   #read(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
+    // Pieces of one byte each take hundreds of times as much.
+    if (this.#chunks.length > 32) this.#chunks = [Buffer.concat(this.#chunks)];
     if (this.#bytes < this.#need) return;
-    const bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
+    const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
     this.#chunks = [bytes];
     const result = readClientHello(bytes);
     if (result.state === "more") this.#need = result.need;

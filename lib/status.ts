@@ -58,10 +58,11 @@ export interface Finding {
   readonly what: string;
   /** What to do about it. */
   readonly advice: string;
-  /** When it was tried last, how often in a row, which CA was asked. */
+  /** When it was tried last, how often in a row, at which CA, by which types of challenges. */
   readonly at?: string;
   readonly attempts?: number;
   readonly ca?: string;
+  readonly challenges?: readonly string[];
   /** When it is tried again; `change`: when the configuration or DNS does, else in a day. */
   readonly next?: string;
 }
@@ -364,12 +365,14 @@ function failed(
   status: CertificateStatus,
 ): Finding {
   const { cause = "", message = "", advice = "", attempts = 0, ca = "" } = failure ?? {};
+  const { challenges = [] } = failure ?? {};
   const before = level === "warning" ? "the certificate can't be renewed: " : ended(status);
   return {
     ...{ level, cause, attempts, at: time(failure?.at ?? 0) },
     what: before + redactMessage(cause, message),
     advice: redact(advice),
     ...ca !== "" && { ca },
+    ...challenges.length > 0 && { challenges },
     next: doing === "waiting" && onChange ? "change" : time(Math.max(at, Date.now())),
   };
 }

@@ -105,10 +105,11 @@ async function listen({ path, status, log }: StatusSocketOptions): Promise<Serve
   const server = net.createServer((socket) => {
     socket.on("error", () => {}).setTimeout(PATIENCE, () => socket.destroy());
     socket.once("data", () => {
-      status().then((it) => pipeline(Readable.from(statusJson(it)), socket)).catch((error) => {
-        log.debug("status not told", { error });
-        socket.destroy();
-      });
+      status().then((it) => pipeline(Readable.from(statusJson(it), { highWaterMark: 1 }), socket))
+        .catch((error) => {
+          log.debug("status not told", { error });
+          socket.destroy();
+        });
     });
   });
   server.maxConnections = MAX_CONNECTIONS;

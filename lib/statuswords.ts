@@ -125,12 +125,13 @@ function routeBlock(route: RouteStatus, now: number): Block {
 }
 
 function findingRows(finding: Finding, now: number): Row[] {
-  const { level, what, advice, at, attempts = 1, ca, next } = finding;
+  const { level, what, advice, at, attempts = 1, ca, challenges = [], next } = finding;
   const rows: Row[] = [{ title: level, text: cut(what), mark: level }];
   if (at !== undefined) {
     const times = attempts > 1 ? `${number(attempts)} times in a row, last ` : "";
     const where = ca === undefined ? "" : `, at ${cut(ca)}`;
-    rows.push({ title: "tried", text: `${times}${moment(at, now)}${where}` });
+    const by = challenges.length === 0 ? "" : `, by ${list(challenges, " and ")}`;
+    rows.push({ title: "tried", text: `${times}${moment(at, now)}${where}${by}` });
   }
   if (next !== undefined) rows.push({ title: "next try", text: nextText(next, now) });
   rows.push({ title: "what to do", text: cut(advice), mark: "advice" });

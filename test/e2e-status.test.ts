@@ -141,7 +141,8 @@ test("a name that leads elsewhere is told in the CA's own words, without the tok
     },
   });
   const store = join(centauri.folder, "certs.json");
-  const { what, advice } = await finding(store, "points-elsewhere");
+  const { what, advice, challenges } = await finding(store, "points-elsewhere");
+  assert.deepEqual(challenges, ["http-01"]);
   assert.match(what, /the CA says "/);
   assert.doesNotMatch(what, /[\w-]{40}/);
   assert.match(advice, /lead to Centauri's port \d+/);

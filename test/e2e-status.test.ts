@@ -94,9 +94,11 @@ for (const workers of ["1", "2"]) {
     assert.equal(route.certificate.state, "valid");
     assert.match(route.certificate.issuer ?? "", /^Pebble Intermediate CA/);
     assert.ok(Date.parse(route.certificate.renewal?.at ?? "") > Date.now() + DAY);
+    await centauri.reload(routes);
     const { code, stdout } = await statusCommand(store);
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^1 route: 1 is well\n/);
+    assert.match(stdout, /\n {2}route {8}line 1; 4 requests\n/, "a reload forgets none");
     assert.match(stdout, /\n {2}certificate {2}from Pebble Intermediate CA.*, valid for \d+ days/);
     const { stdout: json } = await statusCommand(store, "--json");
     assert.equal(JSON.parse(json).routes.length, 1);

@@ -274,7 +274,9 @@ function certificateOf(
 ): Judged<"status", CertificateStatus> {
   const stored = certificates.look(route);
   const outlook = stored.providers.includes("lego") ? renewal?.look(stored.names) : undefined;
-  const facts = stored.record && factsOf(stored.record, known);
+  // Renewal has looked at the key before it plans anything; what is self-signed is ours.
+  const isChecked = outlook?.renewal !== undefined || stored.record?.provider === "selfsigned";
+  const facts = stored.record && factsOf(stored.record, known, isChecked);
   const broken = facts instanceof Error ? facts.message : stored.problem;
   const state = stateOf(stored, facts, broken);
   const status = certificateStatus(state, stored, facts, outlook);
@@ -332,17 +334,20 @@ function certificateStatus(
   };
 }
 
-function factsOf(record: CertificateRecord, known: KnownFacts): Facts | Error {
+function factsOf(record: CertificateRecord, known: KnownFacts, isChecked: boolean): Facts | Error {
   let facts = known.get(record);
-  if (facts === undefined) known.set(record, facts = readFacts(record));
+  if (facts === undefined) known.set(record, facts = readFacts(record, isChecked));
   return facts;
 }
 
-function readFacts(record: CertificateRecord): Facts | Error {
+function readFacts(record: CertificateRecord, isChecked: boolean): Facts | Error {
+  const { provider, certificate } = record;
   try {
-    const { issuerName = "", notBefore, notAfter, publicKey } = readCertificate(record.certificate);
-    if (!publicKey.equals(keyOf(record))) throw new Error("its key is another certificate's");
-    const issuer = record.provider === "selfsigned" ? "" : issuerName;
+    const { issuerName = "", notBefore, notAfter, publicKey } = readCertificate(certificate);
+    if (!isChecked && !publicKey.equals(keyOf(record))) {
+      throw new Error("its key is another certificate's");
+    }
+    const issuer = provider === "selfsigned" ? "" : issuerName;
     return { issuer, notBefore: notBefore.getTime(), notAfter: notAfter.getTime() };
   } catch (error) {
     return error as Error;

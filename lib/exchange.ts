@@ -103,4 +103,4 @@ export interface Observer {
 
 export type HandshakeFailure =
   | ("no_server_name" | "unknown_name" | "no_certificate" | "not_tls" | "malformed")
-  | ("no_common_protocol" | "timeout" | "client_left" | "other");
+  | ("protocol_version" | "no_common_protocol" | "timeout" | "client_left" | "other");

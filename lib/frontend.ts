@@ -21,6 +21,7 @@ import {
   type ClientHello,
   fatalAlert,
   NO_APPLICATION_PROTOCOL,
+  PROTOCOL_VERSION,
   readClientHello,
   UNRECOGNIZED_NAME,
 } from "./clienthello.ts";
@@ -284,7 +285,8 @@ class Handshake implements Connection, Expiring {
     else if (result.state === "plaintext") {
       this.#refuse("not_tls", "plain HTTP", PLAIN_TEXT_ANSWER);
     } else if (result.state === "malformed") {
-      this.#refuse("malformed", result.message, fatalAlert(result.alert));
+      const failure = result.alert === PROTOCOL_VERSION ? "protocol_version" : "malformed";
+      this.#refuse(failure, result.message, fatalAlert(result.alert));
     } else this.#onHello(result.hello, bytes);
   }
 

@@ -108,7 +108,7 @@ test("JSON lines say more, whatever a client sends", async (t) => {
   await httpsExchange(
     centauri.httpsPort,
     "dead.example",
-    GET.replace("a.ex", "dead.ex").replace("/ ", "/\x80\xff "),
+    GET.replace("a.ex", "dead.ex").replace("\r\n\r\n", "\r\nUser-Agent: \x80\xff\r\n\r\n"),
     { until: 1 },
   );
   await curl(centauri, "/dies", "--http2");

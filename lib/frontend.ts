@@ -28,11 +28,12 @@ import {
 import type { Expiring } from "./clock.ts";
 import type { ServedCertificate } from "./contexts.ts";
 import { answer, redirect } from "./answer.ts";
-import type { Client, Connection, Handle, HandshakeFailure, Observer } from "./exchange.ts";
+import type { Client, Connection, Handle } from "./exchange.ts";
 import { Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
 import { Http2Connection } from "./http2server.ts";
 import type { Fields, Logger } from "./log.ts";
+import type { HandshakeFailure, Observer } from "./observer.ts";
 import { pauseBelow, stapling, tlsAround } from "./runtime.ts";
 
 export interface FrontendOptions extends Pick<ServerOptions, "clock" | "limits" | "handle"> {

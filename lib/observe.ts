@@ -2,14 +2,14 @@
  * Observes requests: stands between a connection and what answers it, notes what passes, and tells
  * of each request once, when it has ended. Loaded when somebody wants to know.
  *
- * Needs `exchange.ts` (types), `http1.ts`. What is sent counts when it is given to the connection,
- * which keeps no more of it than one write that the client is slow to take.
+ * Needs `exchange.ts`, `observer.ts` (types), `http1.ts`. What is sent counts when it is given to the
+ * connection, which keeps no more of it than one write that the client is slow to take.
  */
 import type { Buffer } from "node:buffer";
-import type { Client, Downstream, Handle, HandshakeFailure, Observer } from "./exchange.ts";
-import type { ProxyFacts, RequestHandler } from "./exchange.ts";
+import type { Client, Downstream, Handle, ProxyFacts, RequestHandler } from "./exchange.ts";
 import type { BodyLength, FieldLines, RequestHead, ResponseHead } from "./http1.ts";
 import { Http1Error } from "./http1.ts";
+import type { HandshakeFailure, Observer } from "./observer.ts";
 
 /** `complete`: the answer, also one that refuses. */
 export type Ending = "complete" | "client left" | "upstream failed" | "cut";

@@ -9,9 +9,9 @@ import { PEERS } from "./peers.ts";
 import { freePort } from "./proxies.ts";
 import { median, perKind, type Subject } from "./subject.ts";
 
-const TURNS = 8;
+const TURNS = 6;
 /** Of each turn. */
-const SECONDS = 1;
+const SECONDS = 3;
 
 type Variables = Readonly<Record<string, string>>;
 

@@ -1,5 +1,6 @@
 /** Centauri's page of metrics: what is counted, by whom, and what is not. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import net from "node:net";
 import process from "node:process";
 import { test, type TestContext } from "node:test";
@@ -279,8 +280,9 @@ test("the port answers for its pages only, and is closed when the program ends",
   const { headers } = await fetch(`${url}/metrics`);
   assert.equal(headers.get("content-type"), "text/plain; version=0.0.4; charset=utf-8");
   assert.equal(headers.get("cache-control"), "no-store");
-  const other = net.connect(centauri.metricsPort, "127.0.0.1");
+  const other = net.connect(centauri.metricsPort, "127.0.0.1").on("error", () => {});
   t.after(() => other.destroy());
+  await once(other, "connect");
   assert.equal(await centauri.stop(), 0);
   await assert.rejects(fetch(url));
 });

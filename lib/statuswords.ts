@@ -172,13 +172,16 @@ function certificateText(certificate: CertificateStatus, now: number): string {
 }
 
 function upstreamText(upstream: UpstreamStatus, now: number): string {
-  const { name, state, since, workedAt } = upstream;
+  const { name, state, since, workedAt, failedAt, failure = "" } = upstream;
   if (state === "unknown") return `${cut(name)}, not asked yet`;
   const long = since === undefined ? "" : ` for ${span(now - Date.parse(since))}`;
   const last = workedAt === undefined
     ? "never answered"
     : `answered ${span(now - Date.parse(workedAt))} ago`;
-  return `${cut(name)} ${state}${long}, ${last}`;
+  const before = state === "works" && failedAt !== undefined
+    ? `; before, it failed ${span(now - Date.parse(failedAt))} ago: ${cut(failure)}`
+    : "";
+  return `${cut(name)} ${state}${long}, ${last}${before}`;
 }
 
 function list(items: readonly string[], between: string): string {

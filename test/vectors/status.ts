@@ -119,6 +119,19 @@ export const statusRows: readonly StatusRow[] = [
     ],
   },
   {
+    name: "an upstream that works again",
+    why: "what was wrong with it last",
+    input: statusOf([route({
+      upstreams: [{
+        ...{ name: "app:1", state: "works", since: at(-600), workedAt: at(-5), failures: 0 },
+        ...{ failedAt: at(-601), failure: "connect ECONNREFUSED" },
+      }],
+    })]),
+    expect: [
+      "app:1 works for 10 min, answered 5 s ago; before, it failed 10 min ago: connect ECONNREFUSED",
+    ],
+  },
+  {
     name: "a certificate that has ended, a self-signed one, an unusable one",
     why: "each state has its words",
     input: statusOf([

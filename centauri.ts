@@ -324,10 +324,10 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   tailnet?.run(server);
   listening = true; // now a CA that is told to look finds the answer
   obtain();
-  const statusSocket = await openStatusSocket(options, { status, log });
+  const statusSocket = openStatusSocket(options, { status, log }); // a signal doesn't wait for it
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
-  statusSocket?.close();
+  void statusSocket.then((socket) => socket?.close());
   source.close();
   tailnet?.close();
   const ended = autocert?.close();

@@ -106,8 +106,15 @@ export class LineBuffer {
 /** A sink that makes lines of requests. */
 export function accessSink(format: AccessFormat, buffer: LineBuffer): Sink {
   const formatLine = createFormatter(format);
+  let [offset, lookAt] = [0, 0];
   return {
-    onRequestEnd: (facts: RequestFacts) => buffer.push(formatLine(facts, Date.now())),
+    onRequestEnd(facts: RequestFacts) {
+      if (facts.endedAt >= lookAt) { // somebody may have set the clock
+        offset = Date.now() - performance.now();
+        lookAt = facts.endedAt + 1_000;
+      }
+      buffer.push(formatLine(facts, Math.round(facts.endedAt + offset)));
+    },
   };
 }
 

@@ -10,8 +10,7 @@ import type { Socket } from "node:net";
 import type { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
 import { answer, UNABLE } from "./answer.ts";
-import type { Client, Connection, Downstream, Handle, Observer } from "./exchange.ts";
-import type { RequestHandler } from "./exchange.ts";
+import type { Client, Connection, Downstream, Handle, RequestHandler } from "./exchange.ts";
 import {
   type BodyLength,
   fieldValue,
@@ -25,6 +24,7 @@ import {
 } from "./http1.ts";
 import { Http1Output } from "./http1output.ts";
 import { DATA, END, MessageReader } from "./http1reader.ts";
+import type { Observer } from "./observer.ts";
 import { destroyWhenWritten, readInto } from "./runtime.ts";
 
 /**

@@ -4,9 +4,9 @@
  */
 import { type AccessFormat } from "./accessline.ts";
 import { accessSink, LineBuffer, sayDropped, type WriteLines } from "./accesslog.ts";
-import type { Observer } from "./exchange.ts";
 import type { Logger } from "./log.ts";
 import { Observing, type Sink } from "./observe.ts";
+import type { Observer } from "./observer.ts";
 import { ServedMetrics } from "./servedmetrics.ts";
 
 /** `accessLog`: the format of its lines, if there is one. */

@@ -136,21 +136,21 @@ export const canServeAcmeTls = (): boolean => !("Deno" in globalThis);
 /**
  * SIGUSR1, as what rotates logs sends it, and SIGUSR2. The former would have Node (20 to 26) listen
  * for a debugger, unless somebody listens for the signal; Deno (from 2.9.2 on) does in any case, on
- * this machine's own port 9229, which is closed again here: there SIGUSR2 is the better one.
+ * this machine's own port 9229, which is closed again here, if that is allowed: there SIGUSR2 is the
+ * better one.
  */
 export function onUserSignal(act: () => void): void {
   process.on("SIGUSR2", act);
   if (!("Deno" in globalThis)) return void process.on("SIGUSR1", act);
   const loaded = import("node:inspector").then((inspector) => {
-    return { inspector, isWanted: inspector.url() !== undefined };
-  });
-  process.on("SIGUSR1", () => {
+    return inspector.url() === undefined ? inspector : undefined; // else somebody wants it
+  }).catch(() => undefined); // nor may this be asked without --allow-sys=inspector
+  process.on("SIGUSR1", async () => {
     act();
-    loaded.then(async ({ inspector, isWanted }) => {
-      for (let looks = 0; looks < 500 && !isWanted; looks++) {
-        if (inspector.url() !== undefined) return inspector.close();
-        await new Promise((done) => setTimeout(done, 2));
-      }
-    });
+    const inspector = await loaded;
+    for (let looks = 0; looks < 500 && inspector !== undefined; looks++) {
+      if (inspector.url() !== undefined) return inspector.close();
+      await new Promise((done) => setTimeout(done, 2));
+    }
   });
 }

@@ -14,7 +14,7 @@ const NOW = Date.UTC(2026, 10, 8, 6, 5, 4, 37);
 
 function factsOf({ head, client, ...rest }: LineVector["input"]): RequestFacts {
   return {
-    ...{ status: 200, duration: 1.5, received: 0, sent: 5, route: "a.example" },
+    ...{ status: 200, beganAt: 7, endedAt: 8.5, received: 0, sent: 5, route: "a.example" },
     ...{ upstream: "127.0.0.1:80", upstreamTime: 1, retries: 0, failures: 0 },
     ending: "complete",
     ...rest,

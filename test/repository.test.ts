@@ -48,6 +48,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     dns/porkbun dns/rfc2136 dns/route53 dns/load dns/dns01 dns/persist dns/persist01
     authority preflight order issuer stapling renewal autocert commands routesource networksource
     proxyaccept whois frontend serving tailscalefrontend workers worker
+    centaurisettings
     metricsserver monitor
     statuscauses status statuswords statustext statuspage statussocket statuscommand
     watch outputs notify configpush certfiles certsettings dotegecerts verdictlog dotegesettings

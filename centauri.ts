@@ -114,7 +114,7 @@ async function createServer(
 ): Promise<Server> {
   const [settings, count] = [servingSettings(options), workerCount(options)];
   if (count === 1) {
-    const { observer, metrics } = monitor?.local() ?? {};
+    const { observer, metrics } = await monitor?.local() ?? {};
     const certificateOf: LocalParts["certificateOf"] = (route) => certificates.find(route);
     return new LocalServer(settings, { log, certificateOf, observer, metrics });
   }
@@ -170,8 +170,8 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
     log,
   });
   const monitor = await createMonitor(options, { store, log });
-  reopen = () => monitor?.reopen();
   const server = await createServer(options, { certificates, log, monitor });
+  reopen = () => void monitor?.reopen(() => server.reopen?.());
   const autocert = isAutomatic(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, challenges: server.challenges, log, env: process.env },

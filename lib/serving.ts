@@ -35,6 +35,8 @@ export interface Server {
   apply(table: RouteTable, stale: readonly string[]): Promise<void>;
   /** Certificates of these keys aren't served any more. */
   forget(keys: readonly string[]): Promise<void>;
+  /** Opens the access log anew, where other processes have it. */
+  reopen?(): Promise<void>;
   /** What each process has counted, as snapshots (see metrics.ts) that may be a stranger's. */
   counts(): Promise<readonly unknown[]>;
   /** Stops accepting; resolves when what was in flight has ended, or its time was over. */

@@ -57,6 +57,7 @@ export type Task =
   | { readonly forget: readonly string[] }
   | { readonly challenge: ChallengeAnswer }
   | { readonly count: true }
+  | { readonly reopen: true }
   | { readonly drain: true };
 
 /** All that holds when a worker starts. */
@@ -154,6 +155,10 @@ export class Workers implements Server {
 
   forget(keys: readonly string[]): Promise<void> {
     return this.#tell({ forget: keys });
+  }
+
+  reopen(): Promise<void> {
+    return this.#tell({ reopen: true });
   }
 
   async counts(): Promise<readonly unknown[]> {

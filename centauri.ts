@@ -85,7 +85,7 @@ async function createServer(
 ): Promise<Server> {
   const [settings, count] = [servingSettings(options), workerCount(options)];
   if (count === 1) {
-    const { observer, metrics } = monitor?.local() ?? {};
+    const { observer, metrics } = await monitor?.local() ?? {};
     const certificateOf: LocalParts["certificateOf"] = (route, name) => {
       const found = tailnet?.find(name);
       return found === undefined ? certificates.find(route) : found.certificate;
@@ -157,9 +157,9 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   const startedAt = Date.now();
   const [tailnet, check] = [await createTailnet(options, log), await routeCheck(options)];
   const monitor = await createMonitor(options, { store, log });
-  reopen = () => monitor?.reopen();
   const ask = sharing?.ask;
   const server = await createServer(options, { certificates, tailnet, monitor, ask, log });
+  reopen = () => void monitor?.reopen(() => server.reopen?.());
   const onChange = (names: readonly string[]) => server.forget(certificates.renewed(names));
   sharing?.join(server.challenges, (names) => {
     onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));

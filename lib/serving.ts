@@ -40,6 +40,8 @@ export interface Server {
   forget(keys: readonly string[]): Promise<void>;
   /** What each process that serves says; `silent`: numbers of the workers that say nothing. */
   report(): Promise<{ reports: readonly unknown[]; silent: readonly number[] }>;
+  /** Opens the access log anew, where other processes have it. */
+  reopen?(): Promise<void>;
   /** What each process has counted, as snapshots (see metrics.ts) that may be a stranger's. */
   counts(): Promise<readonly unknown[]>;
   /** Stops accepting; resolves when what was in flight has ended, or its time was over. */

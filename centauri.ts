@@ -12,6 +12,7 @@ import type { Ask } from "./lib/askedchallenges.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
+import type { Autocert } from "./lib/autocert.ts";
 import { type Logger, quote } from "./lib/log.ts";
 import { parseDecimal } from "./lib/number.ts";
 import { OptionError, type Options } from "./lib/options.ts";
@@ -145,6 +146,7 @@ async function createServer(
 
 async function serve(options: Options, log: Logger): Promise<boolean> {
   let reload = () => {};
+  let autocert: Autocert | undefined;
   // Before anything else, for whoever sends it to a program that is starting would end it.
   process.on("SIGHUP", () => reload());
   const { store, sharing } = await openStore(options, log);
@@ -155,10 +157,12 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   });
   const server = await createServer(options, { certificates, ask: sharing?.ask, log });
   const onChange = (names: readonly string[]) => server.forget(certificates.renewed(names));
-  sharing?.join(server.challenges, (names) => {
+  sharing?.join(server.challenges, (names, isOther) => {
+    autocert?.renewal.look(names);
+    if (!isOther) return;
     onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));
   });
-  const autocert = isAutomatic(options)
+  autocert = isAutomatic(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, leases: sharing?.leases, challenges: server.challenges, onChange, log },
       env: process.env,

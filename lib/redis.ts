@@ -272,6 +272,8 @@ class Connection {
         const sent = this.#sent.shift();
         if (sent === undefined) throw new RedisError("an answer that nothing was asked for");
         sent.settle(reply);
+        // Of two that changed roles: behind the same name the other one may be found.
+        if (reply instanceof ErrorReply && reply.code === "READONLY") throw reply;
       }
     } catch (error) {
       this.end(error as Error);

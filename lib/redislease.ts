@@ -149,7 +149,7 @@ class RedisLease implements Lease {
     this.#owner = owner;
     this.#onEnd = onEnd;
     this.#goodSince = since;
-    this.#timer = setInterval(() => void this.extend(), RENEWAL);
+    this.#timer = setInterval(() => void this.extend(), RENEWAL).unref();
   }
 
   get isGood(): boolean {

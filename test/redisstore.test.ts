@@ -11,7 +11,7 @@ import { RedisChallenges } from "../lib/redischallenges.ts";
 import { RedisLeases } from "../lib/redislease.ts";
 import { fieldOf, RedisStore } from "../lib/redisstore.ts";
 import { type CertificateRecord, newRecord, ZERO_TIME } from "../lib/store.ts";
-import { issue } from "./pki.ts";
+import { type Identity, issue } from "./pki.ts";
 import { openRedis, quiet, type RedisServer, startRedis } from "./redispeer.ts";
 import { startRawUpstream } from "./support.ts";
 
@@ -256,6 +256,36 @@ test("garbage is skipped and said once, the rest is served, and what was known i
   await store.reload();
   assert.equal(store.all().length, 2);
   await eventually(async () => (await fieldsIn(server)).length === 2);
+});
+
+test("a certificate that can't be served takes the place of none that can", async (t) => {
+  const server = await startRedis(t);
+  if (server === undefined) return;
+  const of = ({ cert: certificate, keyPem: privateKey }: Identity) => ({ certificate, privateKey });
+  const [good, other, old] = [issue({ subject: "x" }), issue({ subject: "x" }), -DAY / 2]
+    .map((one) => of(typeof one === "number" ? issue({ subject: "x", to: one }) : one));
+  const { store, changed } = await join(t, server);
+  await store.save(make(good));
+  const json = () => server.run("HGET", HASH, "lego;example.com");
+  const before = await json();
+  for (
+    const bad of [
+      { certificate: "nonsense" },
+      { ...good!, privateKey: other!.privateKey },
+      { ...good!, privateKey: "" },
+      old!,
+    ]
+  ) {
+    await server.run("HSET", HASH, "lego;example.com", JSON.stringify(make(bad)));
+    await store.reload();
+    assert.equal(store.find("lego", "example.com", null)?.privateKey, good!.privateKey);
+    await eventually(async () => await json() === before);
+  }
+  assert.deepEqual(changed, []);
+  await server.run("HSET", HASH, "lego;example.com", JSON.stringify(make(other)));
+  await store.reload();
+  assert.equal(store.find("lego", "example.com", null)?.certificate, other!.certificate);
+  assert.deepEqual(changed, [["example.com"]]);
 });
 
 test("a hash that is something else fails the start, and later stops nothing", async (t) => {

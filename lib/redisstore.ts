@@ -201,14 +201,13 @@ export class RedisStore implements Store {
         const change = this.#unsaved.get(field);
         if (change === undefined) return;
         const value = await this.#redis.run(["HGET", this.#hash, field]);
-        const theirs = this.#read(field, value);
-        const raw = this.#isBetter(change, theirs.record)
-          ? await this.#replace(field, theirs.raw, change.record)
-          : theirs.raw;
+        const { raw: expected, record: theirs } = this.#read(field, value);
+        const isOurs = theirs === undefined || this.#isBetter(change, theirs);
+        const raw = isOurs ? await this.#replace(field, expected, change.record) : expected;
         if (raw === undefined || raw instanceof TooLong) continue;
         if (this.#unsaved.get(field) === change) this.#unsaved.delete(field);
-        if (raw === theirs.raw) this.#take(field, value);
-        else this.#put(field, { raw, record: change.record });
+        this.#put(field, { raw, record: isOurs ? change.record : theirs });
+        if (!isOurs) this.#onChange?.(namesOf(theirs), true); // whoever was given ours has to forget
       }
       if (this.#unsaved.has(field)) throw new Error(`others change ${field} all the time`);
     });
@@ -233,8 +232,8 @@ export class RedisStore implements Store {
    * Whether a record is to take the place of what is stored. Who holds the lease knows; of two that
    * were ordered without knowing of each other, the one that was issued last.
    */
-  #isBetter({ record, isUpdate }: Change, theirs: CertificateRecord | undefined): boolean {
-    if (theirs === undefined || this.#isWorse(theirs, record)) return true;
+  #isBetter({ record, isUpdate }: Change, theirs: CertificateRecord): boolean {
+    if (this.#isWorse(theirs, record)) return true;
     if (theirs.certificate === record.certificate) return true;
     if (isUpdate) return false;
     if (this.#holds?.(namesOf(record))) return true;

@@ -185,14 +185,15 @@ test("an update is of the certificate that it was made for, and of no other", as
   const server = await startRedis(t);
   if (server === undefined) return;
   const [one, two] = [await join(t, server), await join(t, server)];
-  await one.store.save(make({ certificate: "old" }));
+  const [first, second] = [-DAY, -2 * DAY].map((from) => issue({ subject: "x", from }).cert);
+  await one.store.save(make({ certificate: first! }));
   const lease = await two.leases.take(["example.com"]);
-  await two.store.save(make({ certificate: "new" }));
+  await two.store.save(make({ certificate: second! }));
   await lease?.release();
-  await one.store.update(make({ certificate: "old", ariExplanation: "late" }));
+  await one.store.update(make({ certificate: first!, ariExplanation: "late" }));
   const stored = JSON.parse(`${await server.run("HGET", HASH, "lego;example.com")}`);
-  assert.equal(stored.certificate, "new");
-  assert.equal(one.store.find("lego", "example.com", null)?.certificate, "new");
+  assert.equal(stored.certificate, second);
+  assert.equal(one.store.find("lego", "example.com", null)?.certificate, second);
 });
 
 test("without the lease the certificate that was issued last stays, with it the owner's", async (t) => {
@@ -387,7 +388,7 @@ test("a lease is extended when Redis has forgotten it, before others take it", a
   assert.equal(await two.leases.take(["example.com"]), undefined);
   await server.start();
   await eventually(() => one.redis.connected && two.redis.connected);
-  assert.equal(await two.leases.take(["example.com"]), undefined, "it waits for the others");
+  assert.equal(await two.leases.take(["free.example"]), undefined, "it waits for the others");
   await eventually(() => lease.check().then(() => true, () => undefined));
   assert.equal(await server.run("EXISTS", "centauri:lock:example.com"), 1);
   assert.ok(one.leases.holds(["example.com"]));

@@ -172,6 +172,14 @@ export class Renewal {
     };
   }
 
+  /** Somebody else has stored another record of these names. */
+  lookAgain(names: readonly string[]): void {
+    const item = this.#items.get(namesKey(names));
+    if (item === undefined || item.busy) return; // it is planned anew when it isn't
+    item.due = this.#plan(item);
+    this.#tick();
+  }
+
   /** Ends orders under way; resolves when they have: they are taken up again at the next start. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);

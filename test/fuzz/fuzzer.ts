@@ -228,7 +228,8 @@ export function same(actual: unknown, expected: unknown): void {
   if (JSON.stringify(actual) !== JSON.stringify(expected)) assert.deepEqual(actual, expected);
 }
 
-/** An error's message without what it quotes: that is no behaviour. */
+/** The first line of an error's message, without what it quotes: that is no behaviour. */
 export function kindOf(error: Error): string {
-  return error.message.slice(0, 120).replace(/"[^]*?"|`[^]*?`|<[^]*>|\d+/g, "#");
+  const [first = ""] = error.message.slice(0, 120).split("\n", 1);
+  return first.replace(/"[^]*?"|`[^]*?`|<[^]*>|\d+/g, "#");
 }

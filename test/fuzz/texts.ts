@@ -72,8 +72,9 @@ function testRoutes(input: Buffer): string {
     const table = readTable(text);
     for (const route of table.routes) {
       for (const name of route.domains) {
-        assert.equal(table.find(name.replace("*", "any")), table.find(name.replace("*", "any")));
-        if (!name.startsWith("*")) assert.equal(table.find(name), route);
+        const found = table.find(name.replace("*", "any"));
+        if (name.startsWith("*")) assert.ok(found !== undefined);
+        else assert.equal(found, route);
       }
       for (const { name, value } of route.headers) assert.doesNotMatch(name + value, /[\r\n\0]/);
     }

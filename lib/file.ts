@@ -5,7 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { constants, createReadStream } from "node:fs";
 import {
   type FileHandle,
   lstat,
@@ -24,6 +24,11 @@ const MAX_LINKS = 40; // symbolic links one after another: as many as Linux foll
 
 const LEFT = /^[0-9a-f]{24}\.tmp(\.[^.]*)?$/; // the end of a temporary file's name
 const LEFT_AFTER = 60 * 60 * 1000; // ms: no write takes that long
+
+/** What is written is on the disk: Node 26's permission model forbids fsync, but not O_SYNC. */
+const FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_SYNC;
+const NEW = FLAGS | constants.O_EXCL;
+const OLD = FLAGS | constants.O_TRUNC;
 
 type Data = string | Uint8Array;
 /** A bind-mounted single file can't be replaced; nor any in a folder that is not writable. */
@@ -82,7 +87,7 @@ export async function prepareFile(
     if (!REFUSALS.includes(codeOf(error))) throw error;
     made = false;
   };
-  await write(temporary, "wx", data, settings).catch(refuse);
+  await write(temporary, NEW, data, settings).catch(refuse);
   const commit = async (): Promise<{ inPlace: boolean }> => {
     if (made) await rename(temporary, target).catch(refuse);
     if (made) await syncFolder(dirname(target));
@@ -129,15 +134,14 @@ async function followLinks(path: string, links = 0): Promise<string> {
   return link ? followLinks(isAbsolute(link) ? link : `${folder}/${link}`, links + 1) : here;
 }
 
-async function write(path: string, flags: string, data: Data, is: Attributes): Promise<void> {
+async function write(path: string, flags: number, data: Data, is: Attributes): Promise<void> {
   const file = await open(path, flags, is.mode);
   try {
-    if (flags === "wx") {
+    if (flags === NEW) {
       await give(file, is);
-      if (is.mode !== undefined) await file.chmod(is.mode); // the umask took bits away, or chown
+      await setMode(file, is.mode);
     }
     await file.writeFile(data);
-    await file.sync();
   } finally {
     await file.close();
   }
@@ -146,8 +150,8 @@ async function write(path: string, flags: string, data: Data, is: Attributes): P
 /** The old content comes back where the new one has no room. */
 async function writeInPlace(path: string, data: Data, is: Attributes): Promise<void> {
   const old = await readFile(path).catch(() => undefined);
-  await write(path, "w", data, is).catch(async (error) => {
-    if (old !== undefined) await write(path, "w", old, is).catch(() => {});
+  await write(path, OLD, data, is).catch(async (error) => {
+    if (old !== undefined) await write(path, OLD, old, is).catch(() => {});
     throw error;
   });
 }
@@ -159,6 +163,11 @@ async function give(file: FileHandle, { owner, wanted }: Attributes): Promise<vo
   await file.chown(uid, gid).catch((cause) => {
     throw wanted ? new Error(`can't be given to user ${uid}, group ${gid}`, { cause }) : cause;
   });
+}
+
+/** The umask, or chown, may have taken bits away. Node's permission model forbids to ask in vain. */
+async function setMode(file: FileHandle, mode: number | undefined): Promise<void> {
+  if (mode !== undefined && ((await file.stat()).mode & 0o7777) !== mode) await file.chmod(mode);
 }
 
 /** For a power cut. Works with Node 20 to 26 and Deno 2.9 on Linux; elsewhere it needn't. */

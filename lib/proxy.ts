@@ -106,6 +106,8 @@ class Exchange implements RequestHandler, ResponseHandler {
   #tried: Upstream[] = [];
   /** After a pooled connection that had died, only a new one will do. */
   #onlyNew = false;
+  /** Another upstream was asked once: what upstreams die of mustn't end all of them. */
+  #movedOn = false;
   /** The body so far, for the first time or once more; undefined when it is no longer whole. */
   #body: Buffer[] | undefined;
   #bodyBytes = 0;
@@ -279,9 +281,17 @@ class Exchange implements RequestHandler, ResponseHandler {
       this.#finish();
       return this.#downstream.abort();
     }
-    if (connection.requests > 1 && !connection.answered && this.#canSendAgain()) {
-      this.#onlyNew = true;
-      return this.start();
+    if (!connection.answered && this.#canSendAgain()) {
+      if (connection.requests > 1) {
+        this.#onlyNew = true;
+        return this.start();
+      }
+      if (this.#mayMoveOn()) {
+        this.#movedOn = true;
+        this.#tried.push(upstream);
+        this.#logFailure(upstream, error, "trying another upstream");
+        return this.start();
+      }
     }
     this.#logFailure(upstream, error, "answering 502");
     this.#unreachable();
@@ -291,6 +301,12 @@ class Exchange implements RequestHandler, ResponseHandler {
   #canSendAgain(): boolean {
     if (this.#bodyBytes > 0 && this.#body === undefined) return false;
     return IDEMPOTENT.has(this.#head.method) || (this.#bodyBytes === 0 && !this.#requestDone);
+  }
+
+  /** A new connection had nothing against it but the request: one that may be repeated, then. */
+  #mayMoveOn(): boolean {
+    return !this.#movedOn && IDEMPOTENT.has(this.#head.method) &&
+      this.#tried.length + 1 < this.#route.upstreams.length;
   }
 
   #unreachable(): void {

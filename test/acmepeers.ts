@@ -165,10 +165,12 @@ export interface PebbleOptions {
   /** More of the `pebble` object in its configuration, such as `certificateValidityPeriod`. */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly strict?: boolean;
+  /** Where it listens; default 127.0.0.1. */
+  readonly address?: string;
 }
 
 export interface Pebble extends Peer {
-  /** The URL of the directory, on host `localhost`. */
+  /** The URL of the directory, on host `localhost` or the address that was given. */
   readonly directory: string;
   /** PEM: what the API's own certificate is checked against; and a file with it. */
   readonly apiRoot: string;
@@ -188,12 +190,13 @@ export async function startPebble(
   if (!needProgram(t, "pebble")) return undefined;
   const folder = await temporaryFolder(t);
   const apiRootFile = join(folder, "api.pem");
-  const apiRoot = await writeApiCertificate(apiRootFile, join(folder, "api.key"));
+  const { address = LOCALHOST } = options;
+  const apiRoot = await writeApiCertificate(apiRootFile, join(folder, "api.key"), address);
   return withPorts(2, async ([port, managementPort]) => {
     const configFile = join(folder, "pebble.json");
     const config = {
-      listenAddress: `${LOCALHOST}:${port}`,
-      managementListenAddress: `${LOCALHOST}:${managementPort}`,
+      listenAddress: `${address}:${port}`,
+      managementListenAddress: `${address}:${managementPort}`,
       certificate: apiRootFile,
       privateKey: join(folder, "api.key"),
       httpPort: options.httpPort,
@@ -207,14 +210,15 @@ export async function startPebble(
     const { dnsServer, strict = false } = options;
     const dnsArgs = dnsServer === undefined ? [] : ["-dnsserver", dnsServer];
     const env = { PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "0", PEBBLE_AUTHZREUSE: "0" };
-    const directory = `https://localhost:${port}/dir`;
+    const host = address === LOCALHOST ? "localhost" : address;
+    const directory = `https://${host}:${port}/dir`;
     const get = async (url: string): Promise<string> => {
       const { status, body } = await fetchText(url, { ca: apiRoot });
       if (status !== 200) throw new Error(`pebble answered ${status} to ${url}: ${body}`);
       return body;
     };
     const manage = (path: string): Promise<string> =>
-      get(`https://localhost:${managementPort}/${path}`);
+      get(`https://${host}:${managementPort}/${path}`);
     const peer = await startPeer(
       t,
       "pebble",
@@ -235,12 +239,16 @@ export async function startPebble(
   });
 }
 
-/** A certificate of its own for `localhost`, which is its own root. */
-async function writeApiCertificate(certificateFile: string, keyFile: string): Promise<string> {
+/** A certificate of its own for `localhost` and an address, which is its own root. */
+async function writeApiCertificate(
+  certificateFile: string,
+  keyFile: string,
+  address: string,
+): Promise<string> {
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const now = Math.trunc(Date.now() / 1000) * 1000;
   const pem = selfSigned({
-    names: ["localhost", LOCALHOST],
+    names: ["localhost", address],
     key: privateKey,
     serial: randomBytes(16),
     notBefore: new Date(now - DAY),

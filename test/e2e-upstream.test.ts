@@ -426,6 +426,33 @@ test("a request isn't sent again after a new connection, or a byte of an answer"
   assert.equal(upstream.wires.length, 2);
 });
 
+test("a harmless request that a new connection dies of is sent to one other upstream", async (t) => {
+  const dying = await Promise.all([1, 2, 3].map(() =>
+    startUpstream(t, (peer) => {
+      peer.read("\r\n\r\n").then(() => peer.socket.destroy());
+    })
+  ));
+  const [first, ...rest] = dying.map(({ name }) => name) as [string, ...string[]];
+  await centauri.reload(routeTo(first, ...rest.map((name) => `upstream ${name}`)));
+  const count = (): number => dying.reduce((sum, { wires }) => sum + wires.length, 0);
+  for (
+    const [request, tries] of [[get("/"), 2], [post("/", ""), 1], [post("/", "x"), 1]] as const
+  ) {
+    const before = count();
+    const client = await connect(t, centauri.httpsPort);
+    client.write(request);
+    assert.match((await readMessage(client)).head, /^HTTP\/1\.1 502 /);
+    assert.equal(count() - before, tries);
+  }
+  const well = await startServer(t, () => ok("well"));
+  await centauri.reload(routeTo(well.name, `upstream ${first}`));
+  for (let i = 0; i < 8; i++) { // a new connection each time
+    const client = await connect(t, centauri.httpsPort);
+    client.write(get("/").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+    assert.equal((await readMessage(client)).body, "well");
+  }
+});
+
 test("an idle connection that the upstream closes costs no request", async (t) => {
   const upstream = await startUpstream(t, (peer) => {
     peer.read("\r\n\r\n").then(() => peer.socket.end(ok("hello")));

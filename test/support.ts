@@ -107,21 +107,25 @@ export interface Program {
   stop(): Promise<number | null>;
 }
 
-/** Starts a script of the root with nothing in its environment but `env`; it ends with the test. */
+/**
+ * Starts a script of the root with nothing in its environment but `env`; it ends with the test.
+ * `command`: starts that instead.
+ */
 export function startProgram(
   t: Scope,
   script: string,
   options: {
+    command?: readonly string[];
     args?: readonly string[];
     env?: Readonly<Record<string, string>>;
     cwd?: string;
     runtime?: Runtime;
   },
 ): Program {
-  const [program, ...args] = [
-    ...runtimeCommand(script, options.runtime),
+  const [program = "", ...args] = [
+    ...options.command ?? runtimeCommand(script, options.runtime),
     ...options.args ?? [],
-  ] as const;
+  ];
   const env = cleanEnvironment(options.env);
   const cwd = options.cwd ?? root;
   const child = spawn(program, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
@@ -173,7 +177,12 @@ export interface Centauri extends Program {
 /** Starts `centauri.ts` on free ports with JSON logs; rejects with its output if it doesn't listen. */
 export async function startCentauri(
   t: Scope,
-  options: { routes: string; args?: readonly string[]; env?: Readonly<Record<string, string>> },
+  options: {
+    routes: string;
+    command?: readonly string[];
+    args?: readonly string[];
+    env?: Readonly<Record<string, string>>;
+  },
 ): Promise<Centauri> {
   const folder = await temporaryFolder(t);
   const routeFile = join(folder, "centauri.conf");

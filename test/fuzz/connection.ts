@@ -204,6 +204,7 @@ export function talk(
     if (piece.length === 0) continue;
     const bytes = Buffer.from(piece);
     socket.emit("data", bytes);
+    if (connection.output === undefined) bytes.fill(0xaa); // HTTP/1.1 reads all into one buffer
     for (const each of applications) each.openTunnel();
     connection.output?.flush();
     if (moments?.once(3)) disturb(socket, clock, connection, moments);

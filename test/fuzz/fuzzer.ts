@@ -16,7 +16,7 @@ import { Random } from "./random.ts";
 const MOST_KEPT = 4_000;
 /** Inputs in one go, and milliseconds after which one of them doesn't end. */
 const BATCH = 1024;
-const HANG_MS = 120_000;
+const HANG_MS = 300_000;
 /** One in so many inputs is made long as well: of those that do something new, and of all. */
 const LONG_NEW = 8, LONG_EVERY = 4_000;
 /** Bytes of the short and the long form; the long one may take so much, in milliseconds. */
@@ -231,5 +231,5 @@ export function same(actual: unknown, expected: unknown): void {
 /** The first line of an error's message, without what it quotes: that is no behaviour. */
 export function kindOf(error: Error): string {
   const [first = ""] = error.message.slice(0, 120).split("\n", 1);
-  return first.replace(/"[^]*?"|`[^]*?`|<[^]*>|\d+/g, "#");
+  return first.replace(/"[^]*?(?:"|$)|`[^]*?`|<[^]*>|\d+/g, "#");
 }

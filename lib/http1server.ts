@@ -178,7 +178,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
       this.#state = ANSWER;
       this.#handler?.onRequestEnd(this.#reader.trailers);
     }
-    return event === DATA;
+    return event === DATA || this.#state === HEAD; // it may be answered by now
   }
 
   #readHead(): boolean {

@@ -133,7 +133,7 @@ export class ClientConnection {
       this.#output.text(formatLastChunk(trailers));
     }
     this.#output.flush();
-    if (this.#tunnel) this.#socket.end();
+    if (this.#tunnel) this.#output.whenWritten(() => this.#socket.end());
   }
 
   pause(): void {

@@ -2,11 +2,12 @@
  * What an HTTP/1.1 connection sends, of either side: heads, framing and bodies are gathered, and
  * leave in one write. A connection that sends nothing keeps no buffer.
  *
- * Needs `bufferpool.ts`.
+ * Needs `bufferpool.ts`, `runtime.ts`.
  */
 import type { Buffer } from "node:buffer";
 import type { Duplex } from "node:stream";
 import { type BufferPool, type PooledBuffer, unpooled } from "./bufferpool.ts";
+import { writePast } from "./runtime.ts";
 
 export class Http1Output {
   readonly #socket: Duplex;
@@ -15,6 +16,9 @@ export class Http1Output {
   #text = "";
   #buffer: PooledBuffer | undefined;
   #length = 0;
+  /** Writes that aren't through. */
+  #writes = 0;
+  #onWritten: (() => void) | undefined;
 
   constructor(socket: Duplex, buffers: BufferPool | undefined) {
     this.#socket = socket;
@@ -53,7 +57,7 @@ export class Http1Output {
       this.#text = "";
     }
     this.#send();
-    if (this.#text !== "") this.#socket.write(this.#text, "latin1");
+    if (this.#text !== "") this.#write(this.#text);
     this.#text = "";
     return !this.full;
   }
@@ -61,9 +65,23 @@ export class Http1Output {
   #send(): void {
     if (this.#buffer === undefined) return;
     const { bytes, release } = this.#buffer;
-    this.#socket.write(bytes.subarray(0, this.#length), release);
+    this.#write(bytes.subarray(0, this.#length), release);
     this.#buffer = undefined;
     this.#length = 0;
+  }
+
+  #write(chunk: Buffer | string, release?: () => void): void {
+    this.#writes++;
+    writePast(this.#socket, chunk, () => {
+      release?.();
+      if (--this.#writes === 0) this.#onWritten?.();
+    });
+  }
+
+  /** Calls `then` when what was sent is through: before that the socket mustn't be ended. */
+  whenWritten(then: () => void): void {
+    if (this.#writes === 0) then();
+    else this.#onWritten = then;
   }
 
   /** Forgets what was gathered. */

@@ -249,7 +249,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
   end(trailers: readonly string[]): void {
     if (this.#state === TUNNEL) {
       this.flush();
-      this.#socket.end();
+      this.#output.whenWritten(() => this.#socket.end());
       return this.#endHalf();
     }
     if (this.#chunked) this.#output.text(formatLastChunk(trailers));
@@ -283,7 +283,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     this.#handler = undefined;
     this.#expireIn(LINGER);
     // No close_notify: what TLS calls truncation is what this is (RFC 8446 section 6.1).
-    destroyWhenWritten(this.#socket);
+    this.#output.whenWritten(() => destroyWhenWritten(this.#socket));
   }
 
   pauseRequest(): void {
@@ -305,7 +305,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
     this.#state = CLOSING;
     this.#handler = undefined;
     this.#expireIn(this.#options.timeouts.stall); // to take what was sent before
-    this.#socket.end(() => this.#expireIn(LINGER));
+    this.#output.whenWritten(() => this.#socket.end(() => this.#expireIn(LINGER)));
     this.#socket.resume();
   }
 

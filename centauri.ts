@@ -2,88 +2,36 @@
  * Centauri: a TLS-terminating reverse proxy. This file wires the parts together and ends them;
  * see the README for the order to read them in.
  */
-import { availableParallelism } from "node:os";
 import process from "node:process";
-import { joinHostPort, parseNetworks, splitHostPort } from "./lib/addr.ts";
+import { joinHostPort } from "./lib/addr.ts";
 import { answer } from "./lib/answer.ts";
-import { acmeSettings, checkAcmeOptions, commandOf } from "./lib/acmesettings.ts";
-import { isAutomatic, providersInUse } from "./lib/acmesettings.ts";
+import { acmeSettings, commandOf, providersInUse } from "./lib/acmesettings.ts";
 import type { Ask } from "./lib/askedchallenges.ts";
+import { checkOptions, isShared, originOf, routeCheck } from "./lib/centaurisettings.ts";
+import { serverAddress, servingSettings, tailscaleMode } from "./lib/centaurisettings.ts";
+import { usesAcme, workerCount } from "./lib/centaurisettings.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
-import { type Logger, quote } from "./lib/log.ts";
+import type { Autocert } from "./lib/autocert.ts";
+import type { Logger } from "./lib/log.ts";
 import type { Monitor } from "./lib/monitor.ts";
 import type { Page, Pages } from "./lib/metricsserver.ts";
-import { parseDecimal } from "./lib/number.ts";
-import { OptionError, type Options } from "./lib/options.ts";
+import type { Options } from "./lib/options.ts";
 import { logSettings, signalled, startProgram } from "./lib/program.ts";
-import { RouteError, type RouteTable } from "./lib/routes.ts";
+import type { RouteTable } from "./lib/routes.ts";
 import { logProblems, readRoutes, RouteSourceError, startFileSource } from "./lib/routesource.ts";
 import type { RouteSource, RouteSourceOptions } from "./lib/routesource.ts";
 import { onUserSignal } from "./lib/runtime.ts";
 import { createFrontend, type LocalParts, LocalServer, type Server } from "./lib/serving.ts";
-import type { ServingSettings } from "./lib/serving.ts";
 import { CENTAURI_OPTIONS } from "./lib/settings.ts";
 import type { Sharing } from "./lib/sharing.ts";
 import type { RoutesInForce, Status, StatusParts } from "./lib/status.ts";
 import { CertificateStore, type Store } from "./lib/store.ts";
 import type { Tailnet } from "./lib/tailscalefrontend.ts";
 
-const PROVIDERS = ["lego", "selfsigned"];
 /** At the end, for challenges of orders under way, in milliseconds. */
 const CLEAN_UP_TIMEOUT = 5_000;
-const MAX_WORKERS = 256;
-
-/** What the table of options can't know. Rejects with OptionError. */
-async function checkOptions(options: Options): Promise<void> {
-  const unknown = options.list("certificate-providers").find((name) => !PROVIDERS.includes(name));
-  if (unknown !== undefined) {
-    const expected = `expected ${PROVIDERS.join(" or ")}`;
-    throw new OptionError(`can't use --certificate-providers ${quote(unknown)}: ${expected}`);
-  }
-  checkAcmeOptions(options);
-  commandOf(options);
-  workerCount(options);
-  if (isShared(options)) (await import("./lib/sharing.ts")).redisSettings(options);
-  if (options.boolean("status-page") && options.integer("metrics-port") === 0) {
-    throw new OptionError("can't use --status-page: --metrics-port isn't set");
-  }
-  serverAddress(options);
-  if (tailscaleMode(options) !== undefined) {
-    (await import("./lib/tailscalefrontend.ts")).checkTailscaleOptions(options);
-    if (options.string("proxy-protocol-from") !== "") {
-      throw new OptionError("can't use --proxy-protocol-from with --frontend tailscale");
-    }
-  }
-  for (const name of ["trusted-downstreams", "proxy-protocol-from"]) {
-    try {
-      parseNetworks(options.string(name));
-    } catch (error) {
-      throw new OptionError(`can't use --${name}: ${(error as Error).message}`);
-    }
-  }
-}
-
-/** Who sends the routes; undefined when they come from a file. Throws OptionError. */
-function serverAddress(options: Options): { host: string; port: number } | undefined {
-  if (options.choice("config-source") !== "network") return undefined;
-  const text = options.string("config-network-address");
-  const { host, port } = splitHostPort(text) ?? {};
-  if (host !== undefined && port !== undefined) return { host, port };
-  const problem = text === "" ? "address must be specified" : `invalid address ${quote(text, 60)}`;
-  const expected = "expected --config-network-address host:port";
-  throw new OptionError(`failed to start config source: ${problem}: ${expected}`);
-}
-
-/** Where routes come from, in words. */
-function originOf(options: Options): string {
-  const server = serverAddress(options);
-  return server === undefined ? options.string("config") : joinHostPort(server.host, server.port);
-}
-
-const isShared = (options: Options): boolean =>
-  options.choice("certificate-store-type") === "redis";
 
 /** Where certificates are, and what goes with it if that is shared. */
 async function openStore(
@@ -96,27 +44,6 @@ async function openStore(
   }
   const sharing = await (await import("./lib/sharing.ts")).openSharing(options, log);
   return { store: sharing.store, sharing };
-}
-
-/** What a route file can't know by itself throws RouteError with all problems. */
-async function routeCheck(options: Options): Promise<(table: RouteTable) => void> {
-  if (tailscaleMode(options) !== "https") return checkProviders;
-  const { checkTailscaleRoutes } = await import("./lib/tailscalefrontend.ts");
-  return (table) => {
-    checkProviders(table);
-    checkTailscaleRoutes(table);
-  };
-}
-
-function checkProviders({ routes }: RouteTable): void {
-  const expected = `expected ${PROVIDERS.join(" or ")}`;
-  const problems = routes
-    .filter(({ provider }) => provider !== undefined && !PROVIDERS.includes(provider))
-    .map(({ line, provider }) => ({
-      line,
-      message: `unknown provider "${provider}": ${expected}`,
-    }));
-  if (problems.length > 0) throw new RouteError(problems);
 }
 
 /** Says all that is wrong, not only what a start would stumble over first. */
@@ -146,41 +73,6 @@ function explain(log: Logger, error: Error, consequence: string): void {
   else log.error(consequence, { error });
 }
 
-/** Undefined for the TCP front end. */
-function tailscaleMode(options: Options): "http" | "https" | undefined {
-  if (options.choice("frontend") !== "tailscale") return undefined;
-  return options.choice("tailscale-mode") as "http" | "https";
-}
-
-const usesAcme = (options: Options): boolean =>
-  isAutomatic(options) && tailscaleMode(options) !== "http";
-
-function servingSettings(options: Options): ServingSettings {
-  const tailscale = tailscaleMode(options);
-  // At an address of its own nothing is in the way of the usual ports.
-  const port = (name: string, usual: number) =>
-    tailscale === undefined || options.isSet(name) ? options.integer(name) : usual;
-  const httpPort = port("http-port", 80);
-  return {
-    tailscale,
-    httpPort,
-    httpsPort: port("https-port", 443),
-    redirectPort: port("http-redirect-port", tailscale === "http" ? httpPort || 80 : 443),
-    limits: { bytes: options.size("max-head-size"), fields: options.integer("max-head-fields") },
-    maxConnections: maxConnections(options),
-    timeouts: {
-      handshake: options.duration("handshake-timeout"),
-      head: options.duration("header-timeout"),
-      idle: options.duration("idle-timeout"),
-      stall: options.duration("stall-timeout"),
-    },
-    trustedNetworks: options.string("trusted-downstreams"),
-    proxyNetworks: options.string("proxy-protocol-from"),
-    connectTimeout: options.duration("connect-timeout"),
-    shutdownTimeout: options.duration("shutdown-timeout"),
-  };
-}
-
 /** This process, or as many workers as the options ask for. */
 async function createServer(
   options: Options,
@@ -194,7 +86,7 @@ async function createServer(
 ): Promise<Server> {
   const [settings, count] = [servingSettings(options), workerCount(options)];
   if (count === 1) {
-    const { observer, metrics } = monitor?.local() ?? {};
+    const { observer, metrics } = await monitor?.local() ?? {};
     const certificateOf: LocalParts["certificateOf"] = (route, name) => {
       const found = tailnet?.find(name);
       return found === undefined ? certificates.find(route) : found.certificate;
@@ -252,6 +144,7 @@ async function openMetricsPort(options: Options, log: Logger, pages: Pages): Pro
 
 async function serve(options: Options, log: Logger): Promise<boolean> {
   let reload = () => {};
+  let autocert: Autocert | undefined;
   let reopen = () => {};
   // Before anything else, for whoever sends one to a program that is starting would end it, or have
   // Node listen for a debugger.
@@ -266,14 +159,16 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   const startedAt = Date.now();
   const [tailnet, check] = [await createTailnet(options, log), await routeCheck(options)];
   const monitor = await createMonitor(options, { store, log });
-  reopen = () => monitor?.reopen();
   const ask = sharing?.ask;
   const server = await createServer(options, { certificates, tailnet, monitor, ask, log });
+  reopen = () => void monitor?.reopen(() => server.reopen?.());
   const onChange = (names: readonly string[]) => server.forget(certificates.renewed(names));
-  sharing?.join(server.challenges, (names) => {
+  sharing?.join(server.challenges, (names, isOther) => {
+    autocert?.renewal.lookAgain(names);
+    if (!isOther) return;
     onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));
   });
-  const autocert = usesAcme(options)
+  autocert = usesAcme(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, leases: sharing?.leases, challenges: server.challenges, onChange, log },
       onFailure: (names) => monitor?.onOrderFailed(names),
@@ -324,10 +219,10 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   tailnet?.run(server);
   listening = true; // now a CA that is told to look finds the answer
   obtain();
-  const statusSocket = await openStatusSocket(options, { status, log });
+  const statusSocket = openStatusSocket(options, { status, log }); // a signal doesn't wait for it
   const stop = await signalled();
   log.info("stopping", { signal: stop, next: "requests in flight may end" });
-  statusSocket?.close();
+  void statusSocket.then((socket) => socket?.close());
   source.close();
   tailnet?.close();
   const ended = autocert?.close();
@@ -407,24 +302,6 @@ async function command(options: Options, log: Logger): Promise<boolean> {
     clock.close();
     sharing?.close();
   }
-}
-
-/** Throws OptionError. */
-function workerCount(options: Options): number {
-  const text = options.string("workers");
-  const count = text === "auto" ? availableParallelism() : parseDecimal(text, MAX_WORKERS) ?? 0;
-  if (count > 0) return count;
-  const expected = `expected auto, or a whole number, 1 to ${MAX_WORKERS}`;
-  throw new OptionError(`can't use --workers ${quote(text, 60)}: ${expected}`);
-}
-
-/**
- * Deno 2.9 never accepts again once it has run out of files, and says nothing. Most systems allow
- * 1,024 of them, of which a client may take two; there, whoever has more must ask for more.
- */
-function maxConnections(options: Options): number {
-  if ("Deno" in globalThis && !options.isSet("max-connections")) return 480;
-  return options.integer("max-connections");
 }
 
 await startProgram({

@@ -19,6 +19,7 @@ import { HANDSHAKES, IDLE_CONNECTIONS } from "./connections.ts";
 import { LARGE_SUBJECTS } from "./large.ts";
 import { LATENCY_SUBJECTS } from "./latency.ts";
 import { LOAD_SUBJECTS, ROUTES_SUBJECT } from "./loads.ts";
+import { OBSERVED } from "./observed.ts";
 import { PEERS } from "./peers.ts";
 import { Bench, nameOf } from "./proxies.ts";
 import { type Plan, type Result, type Sample, type Subject, table } from "./subject.ts";
@@ -30,6 +31,7 @@ const SUBJECTS: readonly Subject[] = [
   HANDSHAKES,
   IDLE_CONNECTIONS,
   ROUTES_SUBJECT,
+  OBSERVED,
 ];
 const PROGRAMS = ["nginx", "wrk", "h2load", "curl", "taskset"];
 

@@ -76,15 +76,20 @@ export class Bench {
 
   /**
    * Starts one of the peers, or Centauri under the runtime at `kind`, a path, with `routes` more
-   * than the one that is asked for (0; peers have none).
+   * than the one that is asked for (0; peers have none), and options in `more`.
    */
-  async startProxy(kind: string, upstream: number, routes = 0): Promise<Contender> {
+  async startProxy(
+    kind: string,
+    upstream: number,
+    routes = 0,
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Contender> {
     const port = await freePort();
     const peer = PEERS.get(kind);
     const ready = (): Promise<boolean> => answers(port);
     if (peer === undefined) {
       const [program, args, env] = this.#centauri(kind, port, upstream, routes);
-      const pid = await this.#start(program, args, env, PROXY_CORE, ready);
+      const pid = await this.#start(program, args, { ...env, ...more }, PROXY_CORE, ready);
       return { name: nameOf(kind), port, pid };
     }
     const file = (name: string): string => join(this.folder, name);
@@ -187,7 +192,7 @@ export function nameOf(kind: string): string {
   return `${peer.title} ${version}`;
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = net.createServer().listen(0);
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

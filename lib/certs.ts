@@ -80,7 +80,7 @@ export class Certificates {
    * workers have to forget.
    */
   renewed(names: readonly string[]): readonly string[] {
-    const keys = ["", "lego"].map((provider) => keyOf(provider, names));
+    const keys = ["", "lego", "selfsigned"].map((provider) => keyOf(provider, names));
     for (const key of keys) {
       this.#entries.delete(key);
       this.#missing.delete(key);

@@ -9,8 +9,8 @@ import { Buffer } from "node:buffer";
 /** Bytes on the wire, record headers included. Hellos with X25519MLKEM768 are about 1,600. */
 export const HELLO_LIMIT = 16_384;
 /** Alert descriptions, RFC 8446 6. */
-const UNEXPECTED_MESSAGE = 10, RECORD_OVERFLOW = 22, DECODE_ERROR = 50, PROTOCOL_VERSION = 70;
-export const UNRECOGNIZED_NAME = 112, NO_APPLICATION_PROTOCOL = 120;
+const UNEXPECTED_MESSAGE = 10, RECORD_OVERFLOW = 22, DECODE_ERROR = 50;
+export const UNRECOGNIZED_NAME = 112, NO_APPLICATION_PROTOCOL = 120, PROTOCOL_VERSION = 70;
 
 const RECORD_HEADER = 5; // type, legacy version (2), length (2)
 const HANDSHAKE_HEADER = 4; // type, length (3)

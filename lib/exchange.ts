@@ -88,21 +88,3 @@ export interface ProxyFacts {
   /** An upstream, or its answer, has failed. */
   onUpstreamFailed(): void;
 }
-
-/** Is told of what comes in. */
-export interface Observer {
-  /** Answers as `handle` does, and observes each request to its end. */
-  watch(handle: Handle): Handle;
-  /** A request was refused before that: `head` where it could be read. */
-  onRefused(client: Client, status: number, head?: RequestHead): void;
-  /** A ClientHello has come; `known`: there is a certificate to answer with. */
-  onHello(known: boolean): void;
-  /** An Error is the runtime's. */
-  onHandshakeFailed(why: HandshakeFailure | Error): void;
-  /** What is in flight now is not given the time to end. */
-  onCut(): void;
-}
-
-export type HandshakeFailure =
-  | ("no_server_name" | "unknown_name" | "no_certificate" | "not_tls" | "malformed")
-  | ("no_common_protocol" | "timeout" | "client_left" | "other");

@@ -21,17 +21,19 @@ import {
   type ClientHello,
   fatalAlert,
   NO_APPLICATION_PROTOCOL,
+  PROTOCOL_VERSION,
   readClientHello,
   UNRECOGNIZED_NAME,
 } from "./clienthello.ts";
 import type { Expiring } from "./clock.ts";
 import type { ServedCertificate } from "./contexts.ts";
 import { answer, redirect } from "./answer.ts";
-import type { Client, Connection, Handle, HandshakeFailure, Observer } from "./exchange.ts";
+import type { Client, Connection, Handle } from "./exchange.ts";
 import { Http1Error } from "./http1.ts";
 import { ServerConnection, type ServerOptions, type ServerTimeouts } from "./http1server.ts";
 import { Http2Connection } from "./http2server.ts";
 import type { Fields, Logger } from "./log.ts";
+import type { HandshakeFailure, Observer } from "./observer.ts";
 import type { Accept } from "./proxyaccept.ts";
 import { pauseBelow, stapling, tlsAround } from "./runtime.ts";
 
@@ -334,15 +336,18 @@ class Handshake implements Connection, Expiring {
   #read(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#bytes += chunk.length;
+    // Pieces of one byte each take hundreds of times as much.
+    if (this.#chunks.length > 32) this.#chunks = [Buffer.concat(this.#chunks)];
     if (this.#bytes < this.#need) return;
-    const bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
+    const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks);
     this.#chunks = [bytes];
     const result = readClientHello(bytes);
     if (result.state === "more") this.#need = result.need;
     else if (result.state === "plaintext") {
       this.#refuse("not_tls", "plain HTTP", PLAIN_TEXT_ANSWER);
     } else if (result.state === "malformed") {
-      this.#refuse("malformed", result.message, fatalAlert(result.alert));
+      const failure = result.alert === PROTOCOL_VERSION ? "protocol_version" : "malformed";
+      this.#refuse(failure, result.message, fatalAlert(result.alert));
     } else this.#onHello(result.hello, bytes);
   }
 

@@ -28,7 +28,7 @@ export interface Report {
   readonly requests: readonly (readonly [primary: string, count: number])[];
 }
 
-export const cutWords = (text: string): string => text.slice(0, MAX_WORDS);
+const cutWords = (text: string): string => text.slice(0, MAX_WORDS);
 
 /**
  * All processes' reports in one. They are not believed more than they must be: names that aren't

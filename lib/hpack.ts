@@ -133,6 +133,7 @@ export class HpackDecoder {
   #requiredTableSize = Infinity;
   #block: Buffer = EMPTY;
   #pos = 0;
+  #end = 0;
   /** What the Huffman code is undone into. */
   #text: Buffer = EMPTY;
 
@@ -153,17 +154,19 @@ export class HpackDecoder {
   }
 
   /**
-   * Decodes a whole block: `[name, value, …]`, or undefined when the list is over a limit. Work
-   * and memory are linear in the block's bytes, which the caller limits. Throws HpackError.
+   * Decodes a whole block, from `start` to `end`: `[name, value, …]`, or undefined when the list is
+   * over a limit. Work and memory are linear in the block's bytes, which the caller limits. Throws
+   * HpackError.
    */
-  decode(block: Buffer): string[] | undefined {
+  decode(block: Buffer, start = 0, end: number = block.length): string[] | undefined {
     this.#block = block;
-    this.#pos = 0;
+    this.#pos = start;
+    this.#end = end;
     const { maxListSize, maxFields } = this.#limits;
     const fields: string[] = [], never: number[] = [];
     let size = 0;
     this.#readTableSizes();
-    while (this.#pos < block.length) {
+    while (this.#pos < end) {
       const isNever = (block[this.#pos] & 0xf0) === NEVER_INDEXED;
       const entry = this.#readField();
       // Counted before it is stored: one byte can stand for an entry as large as the table.
@@ -181,7 +184,8 @@ export class HpackDecoder {
 
   /** Section 6.3; at a block's start only, and two if the size was lowered and raised (4.2). */
   #readTableSizes(): void {
-    for (let i = 0; (this.#block[this.#pos] & 0xe0) === TABLE_SIZE; i++) {
+    for (let i = 0; this.#pos < this.#end; i++) {
+      if ((this.#block[this.#pos] & 0xe0) !== TABLE_SIZE) break;
       const size = this.#readInteger(5);
       if (size > this.#allowedTableSize) throw new HpackError("a larger table than was allowed");
       if (i === 2) throw new HpackError("more than two table sizes");
@@ -234,7 +238,7 @@ export class HpackDecoder {
   }
 
   #readByte(): number {
-    if (this.#pos >= this.#block.length) throw new HpackError("the block is cut");
+    if (this.#pos >= this.#end) throw new HpackError("the block is cut");
     return this.#block[this.#pos++];
   }
 
@@ -243,7 +247,7 @@ export class HpackDecoder {
     const huffman = (this.#block[this.#pos] & HUFFMAN) !== 0;
     const length = this.#readInteger(7);
     const start = this.#pos, end = start + length;
-    if (end > this.#block.length) throw new HpackError("the block is cut");
+    if (end > this.#end) throw new HpackError("the block is cut");
     this.#pos = end;
     if (!huffman) return this.#block.toString("latin1", start, end);
     const text = this.#textBuffer(huffmanRoom(length));

@@ -7,7 +7,6 @@
  * valid only during the call that brings it.
  */
 import { Buffer } from "node:buffer";
-import process from "node:process";
 import type { Duplex } from "node:stream";
 import type { BufferPool } from "./bufferpool.ts";
 import {
@@ -118,11 +117,14 @@ export class ClientConnection {
     return !this.#output.full;
   }
 
-  /** What is sent in one go leaves in one write: the head with the body's first bytes. */
+  /**
+   * What comes in one turn of the event loop leaves in one write: a head with its body's first
+   * bytes, and all records of TLS that were read together, each of which has a tick of its own.
+   */
   #flushSoon(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    process.nextTick(() => {
+    setImmediate(() => {
       this.#flushing = false;
       this.#output.flush();
     });

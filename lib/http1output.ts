@@ -9,6 +9,9 @@ import type { Duplex } from "node:stream";
 import { type BufferPool, type PooledBuffer, unpooled } from "./bufferpool.ts";
 import { writePast } from "./runtime.ts";
 
+/** Bytes up to which a buffer is changed for a larger one, rather than sent: the largest pooled. */
+const GROWN_LIMIT = 80 * 1024;
+
 export class Http1Output {
   readonly #socket: Duplex;
   readonly #buffers: BufferPool | undefined;
@@ -38,15 +41,25 @@ export class Http1Output {
   /** Adds a copy of `chunk`; what no longer fits into one buffer with it is sent before. */
   bytes(chunk: Buffer): void {
     const size = this.#text.length + chunk.length;
-    if (this.#buffer === undefined || this.#length + size > this.#buffer.bytes.length) {
-      this.#send();
-      this.#buffer = this.#buffers?.take(size) ?? unpooled(size);
-    }
-    const { bytes } = this.#buffer;
+    const { bytes } = this.#reserve(size);
     if (this.#text !== "") bytes.write(this.#text, this.#length, "latin1");
     bytes.set(chunk, this.#length + this.#text.length);
     this.#length += size;
     this.#text = "";
+  }
+
+  /** A buffer with room for `size` bytes behind those that are gathered. */
+  #reserve(size: number): PooledBuffer {
+    const before = this.#buffer, length = this.#length, total = length + size;
+    if (before !== undefined && total <= before.bytes.length) return before;
+    const grows = before !== undefined && total <= GROWN_LIMIT;
+    if (!grows) this.#send();
+    const next = this.#buffers?.take(grows ? total : size) ?? unpooled(grows ? total : size);
+    if (grows) {
+      next.bytes.set(before.bytes.subarray(0, length));
+      before.release();
+    }
+    return this.#buffer = next;
   }
 
   /** Sends what was gathered; false if the socket has enough now. */

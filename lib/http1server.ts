@@ -10,8 +10,7 @@ import type { Socket } from "node:net";
 import type { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
 import { answer, UNABLE } from "./answer.ts";
-import type { Client, Connection, Downstream, Handle, Observer } from "./exchange.ts";
-import type { RequestHandler } from "./exchange.ts";
+import type { Client, Connection, Downstream, Handle, RequestHandler } from "./exchange.ts";
 import {
   type BodyLength,
   fieldValue,
@@ -25,6 +24,7 @@ import {
 } from "./http1.ts";
 import { Http1Output } from "./http1output.ts";
 import { DATA, END, MessageReader } from "./http1reader.ts";
+import type { Observer } from "./observer.ts";
 import { destroyWhenWritten, readInto } from "./runtime.ts";
 
 /**
@@ -178,7 +178,7 @@ export class ServerConnection implements Connection, Downstream, Expiring {
       this.#state = ANSWER;
       this.#handler?.onRequestEnd(this.#reader.trailers);
     }
-    return event === DATA;
+    return event === DATA || this.#state === HEAD; // it may be answered by now
   }
 
   #readHead(): boolean {

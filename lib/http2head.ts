@@ -46,8 +46,15 @@ const WITH_CONTENT = new Set(["POST", "PUT", "PATCH"]);
 /** A scheme (RFC 3986 section 3.1). */
 const SCHEME = /^[a-z][a-z0-9+.-]*$/i;
 
-const PSEUDO = [":method", ":scheme", ":authority", ":path", ":protocol"] as const;
-type PseudoFields = Partial<Record<(typeof PSEUDO)[number], string>>;
+/** Without their colons (8.3.1; RFC 8441 section 4). */
+const NO_PSEUDO = {
+  ...{ method: undefined, scheme: undefined, authority: undefined, path: undefined },
+  protocol: undefined,
+};
+type PseudoFields = Record<keyof typeof NO_PSEUDO, string | undefined>;
+const PSEUDO = new Map(
+  Object.keys(NO_PSEUDO).map((name) => [`:${name}`, name as keyof PseudoFields]),
+);
 
 /** Of the fields of a request, those that have a meaning here. */
 interface Known {
@@ -63,16 +70,16 @@ interface Known {
  * the stream: it is malformed (8.1.1).
  */
 export function parseRequest(list: FieldLines, stream: number, ended: boolean): Http2Request {
-  const pseudo: PseudoFields = {};
+  const pseudo: PseudoFields = { ...NO_PSEUDO };
   const start = readPseudoFields(list, stream, pseudo);
   const known: Known = { host: undefined, length: undefined, priority: undefined, cookieAt: -1 };
   const fields: string[] = ["Host", ""];
   readFields(list, start, stream, fields, known);
-  const method = pseudo[":method"] ?? "";
+  const method = pseudo.method ?? "";
   if (!isToken(method)) throw malformed(stream, "no valid :method");
-  const connect = method === "CONNECT", protocol = pseudo[":protocol"];
+  const connect = method === "CONNECT", protocol = pseudo.protocol;
   if (!connect && protocol !== undefined) throw malformed(stream, ":protocol without CONNECT");
-  const authority = parseAuthority(pseudo[":authority"], known.host, stream);
+  const authority = parseAuthority(pseudo.authority, known.host, stream);
   fields[1] = authority;
   const { target, scheme } = connect && protocol === undefined
     ? parseConnect(pseudo, stream)
@@ -83,8 +90,15 @@ export function parseRequest(list: FieldLines, stream: number, ended: boolean): 
   const length = size ?? (ended || connect ? 0 : CHUNKED);
   if (size === undefined && ended && WITH_CONTENT.has(method)) fields.push("content-length", "0");
   const head = {
-    ...{ method, target, authority, minor: 1, fields, length },
-    ...{ keepAlive: true, connection: NO_OPTIONS, upgrade: undefined },
+    method,
+    target,
+    authority,
+    minor: 1,
+    fields,
+    length,
+    keepAlive: true,
+    connection: NO_OPTIONS,
+    upgrade: undefined,
   };
   const priority = known.priority === undefined ? DEFAULT_PRIORITY : parsePriority(known.priority);
   return { head, scheme, protocol, priority, size };
@@ -96,9 +110,9 @@ const NO_OPTIONS: readonly string[] = [];
 function readPseudoFields(list: FieldLines, stream: number, pseudo: PseudoFields): number {
   let i = 0;
   for (; i < list.length && list[i].charCodeAt(0) === COLON; i += 2) {
-    const name = list[i] as keyof PseudoFields;
-    if (!PSEUDO.includes(name)) throw malformed(stream, "an unknown pseudo-field");
-    if (pseudo[name] !== undefined) throw malformed(stream, `${name} comes twice`);
+    const name = PSEUDO.get(list[i]);
+    if (name === undefined) throw malformed(stream, "an unknown pseudo-field");
+    if (pseudo[name] !== undefined) throw malformed(stream, `${list[i]} comes twice`);
     pseudo[name] = list[i + 1];
   }
   return i;
@@ -177,19 +191,19 @@ type Target = { readonly target: string; readonly scheme: string };
 
 /** Section 8.3.1: a path, or `*` for OPTIONS as a whole. */
 function parseTarget(pseudo: PseudoFields, stream: number): Target {
-  const target = pseudo[":path"], scheme = pseudo[":scheme"];
+  const { path: target, scheme } = pseudo;
   if (scheme === undefined || !SCHEME.test(scheme)) throw malformed(stream, "no valid :scheme");
   if (target === undefined || !isTarget(target)) throw malformed(stream, "no valid :path");
-  const whole = target === "*" && pseudo[":method"] === "OPTIONS";
+  const whole = target === "*" && pseudo.method === "OPTIONS";
   if (!whole && !target.startsWith("/")) throw malformed(stream, ":path isn't a path");
   return { target, scheme: scheme.toLowerCase() };
 }
 
 /** Section 8.5: there is neither path nor scheme. */
 function parseConnect(pseudo: PseudoFields, stream: number): Target {
-  const more = pseudo[":path"] ?? pseudo[":scheme"];
+  const more = pseudo.path ?? pseudo.scheme;
   if (more !== undefined) throw malformed(stream, "CONNECT with :path or :scheme");
-  if (pseudo[":authority"] === undefined) throw malformed(stream, "CONNECT without :authority");
+  if (pseudo.authority === undefined) throw malformed(stream, "CONNECT without :authority");
   return { target: "", scheme: "https" };
 }
 

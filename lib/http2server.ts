@@ -254,9 +254,9 @@ export class Http2Connection implements StreamOwner, Expiring {
 
   /** A whole block is decoded whatever becomes of it, for the next one builds on it (4.3). */
   #onHeaders(): void {
-    const { stream: id, flags, selfDependent } = this.#reader;
+    const { stream: id, flags, selfDependent, bytes, start, end } = this.#reader;
     if (id % 2 === 0) throw refused(h2.PROTOCOL_ERROR, "a client's stream has an odd number");
-    const list = this.#decoder.decode(this.#reader.payload());
+    const list = this.#decoder.decode(bytes, start, end);
     const received = (flags & h2.END_STREAM) !== 0;
     const known = this.#streams.get(id);
     if (known !== undefined) return known.onTrailers(list, received);

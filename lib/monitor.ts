@@ -1,12 +1,14 @@
 /**
- * What an operator sees of the program, on the side of the main process: the access log that
- * workers' lines come to, and the page of metrics, which sums what all processes count.
+ * What an operator sees of the program, on the side of the main process: the page of metrics, which
+ * sums what all processes count, and lines of the access log that go to standard output.
  *
  * Needs `metrics.ts`, `servedmetrics.ts`, `accesslog.ts`, `observing.ts`, `metricsserver.ts`
  * (types). Loaded when there are metrics or an access log.
  */
-import { type AccessFormat } from "./accessline.ts";
-import { type AccessLog, areLines, LineBuffer, openAccessLog, sayDropped } from "./accesslog.ts";
+import process from "node:process";
+import type { AccessFormat } from "./accessline.ts";
+import { areLines, createAccessLog, isStdout, LineBuffer, sayDropped } from "./accesslog.ts";
+import type { WriteLines } from "./accesslog.ts";
 import { namesOf } from "./contexts.ts";
 import type { Logger } from "./log.ts";
 import { type Family, Metrics, METRICS_TYPE } from "./metrics.ts";
@@ -76,8 +78,7 @@ export class Monitor {
   readonly ended: Metrics | undefined;
   readonly #options: MonitorOptions;
   readonly #metrics: Metrics = new Metrics([...SERVED_FAMILIES, ...MAIN_FAMILIES]);
-  readonly #accessLog: AccessLog | undefined;
-  /** Of workers' lines. */
+  /** Of workers' lines for standard output. */
   readonly #lines: LineBuffer | undefined;
   /** What observes in this process, if it serves. */
   #local: Observation | undefined;
@@ -85,29 +86,35 @@ export class Monitor {
 
   /** Rejects if the access log can't be opened. */
   static async open(options: MonitorOptions): Promise<Monitor> {
-    const { accessLog: path, log } = options;
-    return new Monitor(options, path === "" ? undefined : await openAccessLog(path, log));
+    const monitor = new Monitor(options);
+    const { accessLog: path } = options;
+    if (path === "") return monitor;
+    const tried = createAccessLog(path, toStdout);
+    await tried.open();
+    tried.close();
+    return monitor;
   }
 
-  private constructor(options: MonitorOptions, accessLog: AccessLog | undefined) {
-    const { metrics, format, log } = options;
+  private constructor(options: MonitorOptions) {
+    const { metrics, accessLog: path, format, log } = options;
     this.#options = options;
-    this.#accessLog = accessLog;
-    this.settings = { metrics, accessLog: accessLog && format };
+    this.settings = { metrics, accessLog: path === "" ? undefined : { path, format } };
     if (metrics) {
       this.ended = new Metrics(SERVED_FAMILIES.filter(({ type }) => type !== GAUGE));
     }
+    if (!isStdout(path)) return;
     const say = sayDropped(log);
-    this.#lines = accessLog && new LineBuffer(accessLog.write, (count, error) => {
+    this.#lines = new LineBuffer(toStdout, (count, error) => {
       this.#metrics.series(DROPPED)[0]! += count;
       say(count, error);
     });
   }
 
-  /** What observes when this process serves by itself. */
-  local(): Observation {
-    const { write } = this.#accessLog ?? { write: () => {} };
-    return this.#local ??= observe(this.settings, this.#options.log, write);
+  /** What observes when this process serves by itself. Rejects if the log can't be opened. */
+  async local(): Promise<Observation> {
+    this.#local = observe(this.settings, this.#options.log, toStdout);
+    await this.#local.accessLog?.open();
+    return this.#local;
   }
 
   /** Takes a worker's lines; what can't be of the log is left out. */
@@ -115,8 +122,17 @@ export class Monitor {
     if (areLines(lines)) this.#lines?.push(lines, lines.split("\n").length - 1);
   }
 
-  reopen(): void {
-    this.#accessLog?.reopen();
+  /** Opens the access log anew; `others` does it where other processes have it. */
+  async reopen(others: () => Promise<void> | undefined): Promise<void> {
+    const { accessLog: path, log } = this.#options;
+    if (path === "" || isStdout(path)) return;
+    try {
+      await (this.#local?.accessLog?.open() ?? others());
+      log.info("access log reopened", { path });
+    } catch (error) {
+      const next = "the old file stays";
+      log.error("access log not reopened", { path, error: error as Error, next });
+    }
   }
 
   /** Routes are in force. */
@@ -167,7 +183,8 @@ export class Monitor {
 
   /** Resolves when the access log is written, or can't be in time. */
   async close(): Promise<void> {
-    await Promise.all([this.#local?.lines?.close(), this.#lines?.close()]);
-    this.#accessLog?.close();
+    await Promise.all([this.#local?.close(), this.#lines?.close()]);
   }
 }
+
+const toStdout: WriteLines = (lines, done) => void process.stdout.write(lines, done);

@@ -26,7 +26,10 @@ import type { RouteSource, RouteSourceError, RouteSourceOptions } from "./routes
 const CONNECT = 10_000;
 /** Milliseconds until a new connection has brought a message, or one has gone on. */
 const SILENCE = 30_000;
-/** Milliseconds before TCP probes a silent server, that it may be gone without a word. */
+/**
+ * Milliseconds before TCP probes a silent server, that it may be gone without a word: Node (20 to
+ * 26) gives it 10 s more; Deno (2.9) leaves that to the system, which takes 11 minutes on Linux.
+ */
 const PROBE = 30_000;
 /** Milliseconds after which a connection was good, and the pauses start over. */
 const STEADY = 10_000;
@@ -36,9 +39,10 @@ const FETCH = 10_000;
  * After a message nothing more is read for so many times as long as it took, within so many
  * milliseconds: a server that sends some without end doesn't have the whole CPU.
  */
-const [REST, SHORTEST_REST, LONGEST_REST] = [4, 10, 5_000];
+const [REST, SHORTEST_REST, LONGEST_REST] = [4, 100, 5_000];
 
 const CLOSED = "the server closed the connection";
+const UNREACHED = "can't connect";
 
 export type Server = { readonly host: string; readonly port: number };
 
@@ -176,7 +180,8 @@ class NetworkSource implements RouteSource {
     const { log } = this.#options;
     const fields = { ...this.#origin, error: errorText(error) };
     const { code, message } = error as NodeJS.ErrnoException;
-    const kind = code === undefined ? message : CLOSED; // that it is away is one, however it is told
+    // That it is away is one, however it is noticed.
+    const kind = code !== undefined || message.startsWith(UNREACHED) ? CLOSED : message;
     if (this.#told.has(kind)) return log.debug("no network config", fields);
     this.#told.add(kind);
     const stay = this.#table === undefined ? "there are no routes yet" : "the routes stay";
@@ -204,7 +209,7 @@ async function* messages(
   signal.addEventListener("abort", abort);
   try {
     if (signal.aborted) abort();
-    within(CONNECT, "can't connect");
+    within(CONNECT, UNREACHED);
     await once(socket, "connect");
     within(silence, "it sends no routes");
     const reader = new ConfigReader();

@@ -2,14 +2,14 @@
  * Observes requests: stands between a connection and what answers it, notes what passes, and tells
  * of each request once, when it has ended. Loaded when somebody wants to know.
  *
- * Needs `exchange.ts` (types), `http1.ts`. What is sent counts when it is given to the connection,
- * which keeps no more of it than one write that the client is slow to take.
+ * Needs `exchange.ts`, `observer.ts` (types), `http1.ts`. What is sent counts when it is given to the
+ * connection, which keeps no more of it than one write that the client is slow to take.
  */
 import type { Buffer } from "node:buffer";
-import type { Client, Downstream, Handle, HandshakeFailure, Observer } from "./exchange.ts";
-import type { ProxyFacts, RequestHandler } from "./exchange.ts";
+import type { Client, Downstream, Handle, ProxyFacts, RequestHandler } from "./exchange.ts";
 import type { BodyLength, FieldLines, RequestHead, ResponseHead } from "./http1.ts";
 import { Http1Error } from "./http1.ts";
+import type { HandshakeFailure, Observer } from "./observer.ts";
 
 /** `complete`: the answer, also one that refuses. */
 export type Ending = "complete" | "client left" | "upstream failed" | "cut";
@@ -23,8 +23,9 @@ export interface RequestFacts {
   /** Undefined where none could be read. */
   readonly head: RequestHead | undefined;
   readonly status: number;
-  /** From the end of the request's head to the end of the answer. */
-  readonly duration: number;
+  /** On the clock of performance.now(): the end of the request's head, that of the answer. */
+  readonly beganAt: number;
+  readonly endedAt: number;
   /** Of bodies, in bytes; of tunnels, all that passed. */
   readonly received: number;
   readonly sent: number;
@@ -79,8 +80,10 @@ export class Observing implements Observer {
 
   onRefused(client: Client, status: number, head?: RequestHead): void {
     for (const sink of this.#sinks) sink.onRequestBegin?.();
+    const now = performance.now();
     this.tell({
-      ...{ client, head, status, duration: 0, received: 0, sent: 0, retries: 0, failures: 0 },
+      ...{ client, head, status, beganAt: now, endedAt: now },
+      ...{ received: 0, sent: 0, retries: 0, failures: 0 },
       ...{ route: undefined, upstream: undefined, upstreamTime: undefined, ending: "complete" },
     });
   }
@@ -105,7 +108,8 @@ class ObservedRequest implements Downstream, RequestHandler, ProxyFacts, Request
   readonly head: RequestHead;
   handler: RequestHandler | undefined;
   status = 0;
-  duration = 0;
+  readonly beganAt: number = performance.now();
+  endedAt = 0;
   received = 0;
   sent = 0;
   route: string | undefined;
@@ -116,8 +120,6 @@ class ObservedRequest implements Downstream, RequestHandler, ProxyFacts, Request
   ending: Ending = "complete";
   readonly #observing: Observing;
   readonly #downstream: Downstream;
-  readonly #since: number = performance.now();
-  #askedAt = 0;
   #told = false;
   /** Of a tunnel's two directions, one has ended. */
   #halfEnded = false;
@@ -134,13 +136,12 @@ class ObservedRequest implements Downstream, RequestHandler, ProxyFacts, Request
   }
 
   onAsked(upstream: string): void {
-    if (this.upstream === undefined) this.#askedAt = performance.now();
-    else this.retries++;
+    if (this.upstream !== undefined) this.retries++;
     this.upstream = upstream;
   }
 
   onAnswered(): void {
-    this.upstreamTime = performance.now() - this.#askedAt;
+    this.upstreamTime = performance.now() - this.beganAt; // it was asked as soon as it began
   }
 
   onUpstreamFailed(): void {
@@ -218,7 +219,7 @@ class ObservedRequest implements Downstream, RequestHandler, ProxyFacts, Request
     if (this.#told) return;
     this.#told = true;
     this.ending = ending;
-    this.duration = performance.now() - this.#since;
+    this.endedAt = performance.now();
     this.#observing.tell(this);
   }
 }

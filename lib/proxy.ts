@@ -46,8 +46,6 @@ export interface ProxyOptions {
 export class Proxy {
   /** Replaced as a whole on reload; exchanges keep the route that they started with. */
   routes: RouteTable;
-  /** Requests so far, by the primary of their route. */
-  readonly requests: Map<string, number> = new Map();
   readonly options: ProxyOptions;
 
   constructor(routes: RouteTable, options: ProxyOptions) {
@@ -68,7 +66,7 @@ export class Proxy {
       return answer(downstream, head, 421, "This connection isn't for the host asked for.");
     }
     const [primary = ""] = route.domains;
-    this.requests.set(primary, (this.requests.get(primary) ?? 0) + 1);
+    route.requests++;
     if (downstream.facts !== undefined) downstream.facts.route = primary;
     if (route.redirectToPrimary && host.name !== primary) {
       return redirect(downstream, head, primary, this.options.redirectPort);

@@ -47,8 +47,8 @@ class ProxyHeader implements Connection, Expiring {
   readonly #socket: Socket;
   readonly #peer: string;
   readonly #options: ProxyOptions;
-  #chunks: Buffer[] = [];
-  #have = 0;
+  /** Always whole: pieces of one byte each would take a hundred times as much. */
+  #bytes: Buffer = Buffer.alloc(0);
   /** Bytes that must be there before another look at them is worth it. */
   #need = 1;
   readonly #onData = (chunk: Buffer): void => this.#read(chunk);
@@ -79,11 +79,8 @@ class ProxyHeader implements Connection, Expiring {
   }
 
   #read(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#have += chunk.length;
-    if (this.#have < this.#need) return;
-    const bytes = this.#chunks.length === 1 ? chunk : Buffer.concat(this.#chunks);
-    this.#chunks = [bytes];
+    const bytes = this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    if (bytes.length < this.#need) return;
     const result = readProxyHeader(bytes);
     if (result.state === "more") this.#need = result.need;
     else if (result.state === "malformed") this.#refuse(result.message);

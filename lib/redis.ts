@@ -1,8 +1,8 @@
 /**
  * A Redis client over one connection that is made again for as long as it is wanted. Commands are
  * sent as they come (pipelined) and answered in that order; each has a deadline, and a server that
- * lets one pass is left: what it would answer then could be taken for another answer. While there is
- * no connection commands are refused at once. Speaks RESP2, so HELLO (Redis 6) isn't needed; no
+ * lets one pass is left: what it would answer then could be taken for another answer. While there
+ * is no connection commands are refused at once. Speaks RESP2, so HELLO (Redis 6) isn't needed; no
  * clusters, no subscriptions.
  *
  * Messages name the command and never its arguments, which may be passwords and private keys.
@@ -272,6 +272,8 @@ class Connection {
         const sent = this.#sent.shift();
         if (sent === undefined) throw new RedisError("an answer that nothing was asked for");
         sent.settle(reply);
+        // Of two that changed roles: behind the same name the other one may be found.
+        if (reply instanceof ErrorReply && reply.code === "READONLY") throw reply;
       }
     } catch (error) {
       this.end(error as Error);

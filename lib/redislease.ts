@@ -149,17 +149,21 @@ class RedisLease implements Lease {
     this.#owner = owner;
     this.#onEnd = onEnd;
     this.#goodSince = since;
-    this.#timer = setInterval(() => void this.extend(), RENEWAL);
+    this.#timer = setInterval(() => void this.extend(), RENEWAL).unref();
   }
 
   get isGood(): boolean {
     return !this.#lost && performance.now() - this.#goodSince < DURATION;
   }
 
-  /** What is lost stays lost; a Redis that is away may still have it. */
+  /**
+   * What is lost stays lost, also when its time was over once: somebody may have had it meanwhile. A
+   * Redis that is away may still have it.
+   */
   async extend(): Promise<void> {
-    if (this.#lost) return;
     const since = performance.now();
+    this.#lost ||= since - this.#goodSince >= DURATION;
+    if (this.#lost) return;
     const words = ["EVAL", EXTEND, "1", this.#keys.lock, this.#owner, `${DURATION}`];
     const reply = await this.#redis.run(words).catch(() => undefined);
     if (reply === 1) this.#goodSince = since;
@@ -171,7 +175,7 @@ class RedisLease implements Lease {
     const before = performance.now();
     await this.extend();
     if (!this.#lost && this.#goodSince >= before) return;
-    throw new LeaseError(this.#lost ? "others have the lease now" : "redis is away");
+    throw new LeaseError(this.#lost ? "the lease was lost" : "redis is away");
   }
 
   async release(note?: Note): Promise<void> {

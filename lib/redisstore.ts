@@ -15,6 +15,7 @@
  * Needs `redis.ts`, `resp.ts`, `store.ts`, `turns.ts`, `x509.ts`.
  */
 import { Buffer } from "node:buffer";
+import { createPublicKey } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Logger } from "./log.ts";
 import type { Redis } from "./redis.ts";
@@ -66,6 +67,8 @@ interface Change {
   readonly isUpdate: boolean;
 }
 
+export type OnChange = (names: readonly string[], isOther: boolean) => void;
+
 export interface RedisStoreOptions {
   readonly prefix: string;
   readonly log: Logger;
@@ -89,7 +92,7 @@ export class RedisStore implements Store {
   #change = "0-0";
   #readAt = 0;
   readonly #closed = new AbortController();
-  #onChange: ((names: readonly string[]) => void) | undefined;
+  #onChange: OnChange | undefined;
   #holds: ((names: readonly string[]) => boolean) | undefined;
 
   private constructor(redis: Redis, options: RedisStoreOptions) {
@@ -107,11 +110,12 @@ export class RedisStore implements Store {
   }
 
   /**
-   * Looks for changes from now on. `onChange`: told of the names of a certificate that somebody
-   * else has stored. `holds`: whether nobody else may order one of these names now.
+   * Looks for changes from now on. `onChange`: told of the names of a record that somebody else has
+   * stored, and whether another certificate, or staple, is in it. `holds`: whether nobody else may
+   * order one of these names now.
    */
   watch(
-    onChange: (names: readonly string[]) => void,
+    onChange: OnChange,
     holds: (names: readonly string[]) => boolean,
   ): void {
     this.#onChange = onChange;
@@ -197,14 +201,13 @@ export class RedisStore implements Store {
         const change = this.#unsaved.get(field);
         if (change === undefined) return;
         const value = await this.#redis.run(["HGET", this.#hash, field]);
-        const theirs = this.#read(field, value);
-        const raw = this.#isBetter(change, theirs.record)
-          ? await this.#replace(field, theirs.raw, change.record)
-          : theirs.raw;
+        const { raw: expected, record: theirs } = this.#read(field, value);
+        const isOurs = theirs === undefined || this.#isBetter(change, theirs);
+        const raw = isOurs ? await this.#replace(field, expected, change.record) : expected;
         if (raw === undefined || raw instanceof TooLong) continue;
         if (this.#unsaved.get(field) === change) this.#unsaved.delete(field);
-        if (raw === theirs.raw) this.#take(field, value);
-        else this.#put(field, { raw, record: change.record });
+        this.#put(field, { raw, record: isOurs ? change.record : theirs });
+        if (!isOurs) this.#onChange?.(namesOf(theirs), true); // whoever was given ours has to forget
       }
       if (this.#unsaved.has(field)) throw new Error(`others change ${field} all the time`);
     });
@@ -229,8 +232,9 @@ export class RedisStore implements Store {
    * Whether a record is to take the place of what is stored. Who holds the lease knows; of two that
    * were ordered without knowing of each other, the one that was issued last.
    */
-  #isBetter({ record, isUpdate }: Change, theirs: CertificateRecord | undefined): boolean {
-    if (theirs === undefined || theirs.certificate === record.certificate) return true;
+  #isBetter({ record, isUpdate }: Change, theirs: CertificateRecord): boolean {
+    if (this.#isWorse(theirs, record)) return true;
+    if (theirs.certificate === record.certificate) return true;
     if (isUpdate) return false;
     if (this.#holds?.(namesOf(record))) return true;
     return issuedAt(record) > issuedAt(theirs);
@@ -253,7 +257,9 @@ export class RedisStore implements Store {
     const before = this.#stored.get(field);
     if (value instanceof Buffer && before?.raw.equals(value)) return;
     const { raw, record } = this.#read(field, value);
-    if (record === undefined || raw instanceof TooLong) {
+    const spoiled = record === undefined || raw instanceof TooLong ||
+      (before !== undefined && this.#isWorse(record, before.record));
+    if (spoiled) {
       this.#put(field, undefined);
       if (before !== undefined) this.#keep(field, before.record);
       return;
@@ -261,12 +267,23 @@ export class RedisStore implements Store {
     this.#put(field, { raw, record });
     const unsaved = this.#unsaved.get(field);
     if (unsaved?.isUpdate && !this.#isBetter(unsaved, record)) this.#unsaved.delete(field);
-    if (this.#onChange === undefined) return;
-    if (before?.record.certificate !== record.certificate) {
-      const fields = { names: namesOf(record), provider: record.provider, until: record.notAfter };
-      this.#options.log.info("certificate taken from redis", fields);
+    if (this.#onChange !== undefined) this.#tell(record, before?.record);
+  }
+
+  #tell(record: CertificateRecord, before: CertificateRecord | undefined): void {
+    const [names, until] = [namesOf(record), record.notAfter];
+    const isOther = before?.certificate !== record.certificate;
+    const fields = { names, provider: record.provider, until };
+    if (isOther) this.#options.log.info("certificate taken from redis", fields);
+    this.#onChange?.(names, isOther || before?.ocspResponse !== record.ocspResponse);
+  }
+
+  /** Whether a certificate that can't be served would take the place of one that can. */
+  #isWorse(record: CertificateRecord, before: CertificateRecord): boolean {
+    if (record.certificate === before.certificate && record.privateKey === before.privateKey) {
+      return false;
     }
-    this.#onChange(namesOf(record));
+    return !isUsable(record, this.#now) && isUsable(before, this.#now);
   }
 
   /** Puts back what was lost; expired ones needn't be. */
@@ -390,6 +407,17 @@ function issuedAt({ certificate }: CertificateRecord): number {
     return readCertificate(certificate).notBefore.getTime();
   } catch {
     return 0;
+  }
+}
+
+/** Whether it is a certificate with its key, and valid. */
+function isUsable({ certificate, privateKey }: CertificateRecord, now: number): boolean {
+  try {
+    const { publicKey, notAfter } = readCertificate(certificate);
+    const key = createPublicKey(privateKey).export({ type: "spki", format: "der" });
+    return publicKey.equals(key) && notAfter.getTime() > now;
+  } catch {
+    return false;
   }
 }
 

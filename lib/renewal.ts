@@ -14,7 +14,7 @@ import { namesKey } from "./addr.ts";
 import type { Authority } from "./authority.ts";
 import { IssueError, type Issuer, type IssuerOptions } from "./issuer.ts";
 import { LeaseError, type Leases, type Note } from "./lease.ts";
-import type { MayOrder } from "./order.ts";
+import { type MayOrder, ProofError } from "./order.ts";
 import { type CertificateRecord, ZERO_TIME } from "./store.ts";
 import { OID, readCertificate } from "./x509.ts";
 
@@ -86,8 +86,9 @@ export interface Attempt {
   readonly at: number;
   /** How many in a row failed, as far as this process knows. */
   readonly attempts: number;
-  /** Host of its directory; empty if another process asked it. */
+  /** Host of its directory, and types of challenges; empty if another process tried. */
   readonly ca: string;
+  readonly challenges: readonly string[];
   readonly cause: string;
   readonly message: string;
   readonly advice: string;
@@ -154,7 +155,7 @@ export class Renewal {
     const { failure } = this.#options.state.get(item.key);
     const { cause = "", message = "", advice = "", count = 0, at = "" } = failure ?? {};
     const stored = failure &&
-      { at: Date.parse(at), attempts: count, ca: "", cause, message, advice };
+      { at: Date.parse(at), attempts: count, ca: "", challenges: [], cause, message, advice };
     const isOld = record !== undefined && item.failed?.certificate !== record.certificate;
     const now = Date.now();
     const order = item.busy ? item.orderAt : 0;
@@ -169,6 +170,14 @@ export class Renewal {
       },
       failure: isOld ? stored : item.failed ?? stored,
     };
+  }
+
+  /** Somebody else has stored another record of these names. */
+  lookAgain(names: readonly string[]): void {
+    const item = this.#items.get(namesKey(names));
+    if (item === undefined || item.busy) return; // it is planned anew when it isn't
+    item.due = this.#plan(item);
+    this.#tick();
   }
 
   /** Ends orders under way; resolves when they have: they are taken up again at the next start. */
@@ -462,7 +471,7 @@ export class Renewal {
 
   async #onFailure(
     item: Item,
-    { explanation, ca }: IssueError,
+    { explanation, ca, cause: error }: IssueError,
     before: Failure | undefined,
     old: CertificateRecord | undefined,
   ): Promise<void> {
@@ -476,7 +485,10 @@ export class Renewal {
     const until = new Date(Math.max(now + delay, retryAt?.getTime() ?? 0)).toISOString();
     const next = retry === "never-until-change" ? "" : until;
     const attempts = (item.failed?.attempts ?? before?.count ?? 0) + 1;
-    const attempt = { at: now, attempts, ca, cause, message, advice };
+    const challenges = error instanceof ProofError
+      ? [...error.earlier, error].map(({ proof }) => proof.challenge.type)
+      : [];
+    const attempt = { at: now, attempts, ca, challenges, cause, message, advice };
     item.failed = { ...attempt, certificate: old?.certificate };
     // The CA was asked for nothing: a restart may try again at once.
     if (retry === "soon") item.holdUntil = Date.parse(until);

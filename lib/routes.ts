@@ -87,6 +87,8 @@ export interface Route {
   readonly provider: string | undefined;
   readonly redirectToPrimary: boolean;
   readonly fallback: boolean;
+  /** Those that this process has had for it, which the proxy counts. */
+  requests: number;
 }
 
 export type RouteProblem = { readonly line: number; readonly message: string };
@@ -204,6 +206,7 @@ function openRoute(reader: Reader): void {
     provider: undefined,
     redirectToPrimary: false,
     fallback: false,
+    requests: 0,
   });
 }
 

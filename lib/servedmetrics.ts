@@ -116,10 +116,10 @@ export class ServedMetrics implements Sink {
 
   onRequestEnd(facts: RequestFacts): void {
     this.#inFlight--;
-    const { route = "", status, duration, ending, failures, retries } = facts;
+    const { route = "", status, beganAt, endedAt, ending, failures, retries } = facts;
     const of = this.#routes.get(route) ?? this.#addRoute(route);
     (of.responses.get(status) ?? this.#addStatus(route, of, status))[0]!++;
-    if (status !== 101) observe(of.duration, DURATIONS, duration / 1000);
+    if (status !== 101) observe(of.duration, DURATIONS, (endedAt - beganAt) / 1000);
     if (ending !== "complete") {
       const reason = ending.replace(" ", "_");
       this.metrics.series("centauri_requests_incomplete_total", route, reason)[0]!++;

@@ -40,6 +40,8 @@ export interface Server {
   forget(keys: readonly string[]): Promise<void>;
   /** What each process that serves says; `silent`: numbers of the workers that say nothing. */
   report(): Promise<{ reports: readonly unknown[]; silent: readonly number[] }>;
+  /** Opens the access log anew, where other processes have it. */
+  reopen?(): Promise<void>;
   /** What each process has counted, as snapshots (see metrics.ts) that may be a stranger's. */
   counts(): Promise<readonly unknown[]>;
   /** Stops accepting; resolves when what was in flight has ended, or its time was over. */
@@ -110,19 +112,23 @@ export class LocalServer implements Server {
   }
 
   async apply(table: RouteTable, stale: readonly string[]): Promise<void> {
+    const before = new Map(this.#requests());
+    for (const route of table.routes) route.requests = before.get(route.domains[0] ?? "") ?? 0;
     this.#proxy.routes = table;
     this.#parts.forget?.(stale);
     this.#pools.retain(new Set(table.routes.flatMap(upstreamNames)));
-    const primaries = primaryNames(table.routes);
-    for (const name of this.#proxy.requests.keys()) {
-      if (!primaries.has(name)) this.#proxy.requests.delete(name);
-    }
-    this.#parts.metrics?.retain(primaries);
+    this.#parts.metrics?.retain(primaryNames(table.routes));
   }
 
   async report(): Promise<{ reports: [Report]; silent: [] }> {
-    const requests = [...this.#proxy.requests];
-    return { reports: [{ upstreams: this.#pools.health(), requests }], silent: [] };
+    const report = { upstreams: this.#pools.health(), requests: this.#requests() };
+    return { reports: [report], silent: [] };
+  }
+
+  /** By primary; of routes that have had any. */
+  #requests(): Report["requests"] {
+    const asked = this.#proxy.routes.routes.filter(({ requests }) => requests > 0);
+    return asked.map(({ domains, requests }) => [domains[0] ?? "", requests]);
   }
 
   async counts(): Promise<readonly unknown[]> {

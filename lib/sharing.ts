@@ -16,7 +16,7 @@ import { OptionError, type Options } from "./options.ts";
 import { Redis, redisAddress, type RedisOptions } from "./redis.ts";
 import { RedisChallenges } from "./redischallenges.ts";
 import { RedisLeases } from "./redislease.ts";
-import { RedisStore } from "./redisstore.ts";
+import { type OnChange, RedisStore } from "./redisstore.ts";
 import type { Store } from "./store.ts";
 
 export interface Sharing {
@@ -25,10 +25,10 @@ export interface Sharing {
   /** For what CAs ask here of orders that other machines have open. */
   readonly ask: Ask;
   /**
-   * From now on others find what CAs are to be answered, and `onChange` is told of the names of
-   * certificates that they have stored.
+   * From now on others find what CAs are to be answered, and `onChange` is told of what they have
+   * stored.
    */
-  join(challenges: ChallengeAnswers, onChange: (names: readonly string[]) => void): void;
+  join(challenges: ChallengeAnswers, onChange: OnChange): void;
   close(): void;
 }
 

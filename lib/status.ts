@@ -58,10 +58,11 @@ export interface Finding {
   readonly what: string;
   /** What to do about it. */
   readonly advice: string;
-  /** When it was tried last, how often in a row, which CA was asked. */
+  /** When it was tried last, how often in a row, at which CA, by which types of challenges. */
   readonly at?: string;
   readonly attempts?: number;
   readonly ca?: string;
+  readonly challenges?: readonly string[];
   /** When it is tried again; `change`: when the configuration or DNS does, else in a day. */
   readonly next?: string;
 }
@@ -273,7 +274,9 @@ function certificateOf(
 ): Judged<"status", CertificateStatus> {
   const stored = certificates.look(route);
   const outlook = stored.providers.includes("lego") ? renewal?.look(stored.names) : undefined;
-  const facts = stored.record && factsOf(stored.record, known);
+  // Renewal has looked at the key before it plans anything; what is self-signed is ours.
+  const isChecked = outlook?.renewal !== undefined || stored.record?.provider === "selfsigned";
+  const facts = stored.record && factsOf(stored.record, known, isChecked);
   const broken = facts instanceof Error ? facts.message : stored.problem;
   const state = stateOf(stored, facts, broken);
   const status = certificateStatus(state, stored, facts, outlook);
@@ -331,17 +334,20 @@ function certificateStatus(
   };
 }
 
-function factsOf(record: CertificateRecord, known: KnownFacts): Facts | Error {
+function factsOf(record: CertificateRecord, known: KnownFacts, isChecked: boolean): Facts | Error {
   let facts = known.get(record);
-  if (facts === undefined) known.set(record, facts = readFacts(record));
+  if (facts === undefined) known.set(record, facts = readFacts(record, isChecked));
   return facts;
 }
 
-function readFacts(record: CertificateRecord): Facts | Error {
+function readFacts(record: CertificateRecord, isChecked: boolean): Facts | Error {
+  const { provider, certificate } = record;
   try {
-    const { issuerName = "", notBefore, notAfter, publicKey } = readCertificate(record.certificate);
-    if (!publicKey.equals(keyOf(record))) throw new Error("its key is another certificate's");
-    const issuer = record.provider === "selfsigned" ? "" : issuerName;
+    const { issuerName = "", notBefore, notAfter, publicKey } = readCertificate(certificate);
+    if (!isChecked && !publicKey.equals(keyOf(record))) {
+      throw new Error("its key is another certificate's");
+    }
+    const issuer = provider === "selfsigned" ? "" : issuerName;
     return { issuer, notBefore: notBefore.getTime(), notAfter: notAfter.getTime() };
   } catch (error) {
     return error as Error;
@@ -364,12 +370,14 @@ function failed(
   status: CertificateStatus,
 ): Finding {
   const { cause = "", message = "", advice = "", attempts = 0, ca = "" } = failure ?? {};
+  const { challenges = [] } = failure ?? {};
   const before = level === "warning" ? "the certificate can't be renewed: " : ended(status);
   return {
     ...{ level, cause, attempts, at: time(failure?.at ?? 0) },
     what: before + redactMessage(cause, message),
     advice: redact(advice),
     ...ca !== "" && { ca },
+    ...challenges.length > 0 && { challenges },
     next: doing === "waiting" && onChange ? "change" : time(Math.max(at, Date.now())),
   };
 }

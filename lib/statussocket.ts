@@ -105,10 +105,11 @@ async function listen({ path, status, log }: StatusSocketOptions): Promise<Serve
   const server = net.createServer((socket) => {
     socket.on("error", () => {}).setTimeout(PATIENCE, () => socket.destroy());
     socket.once("data", () => {
-      status().then((it) => pipeline(Readable.from(statusJson(it)), socket)).catch((error) => {
-        log.debug("status not told", { error });
-        socket.destroy();
-      });
+      status().then((it) => pipeline(Readable.from(statusJson(it), { highWaterMark: 1 }), socket))
+        .catch((error) => {
+          log.debug("status not told", { error });
+          socket.destroy();
+        });
     });
   });
   server.maxConnections = MAX_CONNECTIONS;
@@ -177,6 +178,7 @@ const ADVICE: ReadonlyMap<string, string> = new Map([
     "and the same folder to start in.",
   ],
   ["ECONNREFUSED", "Start it: the one that had the socket has ended without a word."],
+  ["NotCapable", "Give Deno --allow-net, and --allow-read and --allow-write of that folder."],
   ["EACCES", "Ask as the user that it runs as, or as root."],
   ["EPERM", "Ask as the user that it runs as, or as root."],
 ]);
@@ -185,8 +187,8 @@ const SEE_LOG = "See its log: it may hang, or be of another version.";
 /** What the running one says. Rejects with StatusError. */
 export async function askStatus(path: string): Promise<Status> {
   const text = await ask(path).catch((error) => {
-    const { code } = error as NodeJS.ErrnoException;
-    const advice = ADVICE.get(code ?? "") ?? SEE_LOG;
+    const { code, name } = error as NodeJS.ErrnoException;
+    const advice = ADVICE.get(code ?? name) ?? SEE_LOG;
     const why = `no running Centauri answers at ${quote(path)}: ${errorText(error)}`;
     throw error instanceof StatusError ? error : new StatusError(why, advice);
   });

@@ -125,12 +125,13 @@ function routeBlock(route: RouteStatus, now: number): Block {
 }
 
 function findingRows(finding: Finding, now: number): Row[] {
-  const { level, what, advice, at, attempts = 1, ca, next } = finding;
+  const { level, what, advice, at, attempts = 1, ca, challenges = [], next } = finding;
   const rows: Row[] = [{ title: level, text: cut(what), mark: level }];
   if (at !== undefined) {
     const times = attempts > 1 ? `${number(attempts)} times in a row, last ` : "";
     const where = ca === undefined ? "" : `, at ${cut(ca)}`;
-    rows.push({ title: "tried", text: `${times}${moment(at, now)}${where}` });
+    const by = challenges.length === 0 ? "" : `, by ${list(challenges, " and ")}`;
+    rows.push({ title: "tried", text: `${times}${moment(at, now)}${where}${by}` });
   }
   if (next !== undefined) rows.push({ title: "next try", text: nextText(next, now) });
   rows.push({ title: "what to do", text: cut(advice), mark: "advice" });
@@ -171,13 +172,16 @@ function certificateText(certificate: CertificateStatus, now: number): string {
 }
 
 function upstreamText(upstream: UpstreamStatus, now: number): string {
-  const { name, state, since, workedAt } = upstream;
+  const { name, state, since, workedAt, failedAt, failure = "" } = upstream;
   if (state === "unknown") return `${cut(name)}, not asked yet`;
   const long = since === undefined ? "" : ` for ${span(now - Date.parse(since))}`;
   const last = workedAt === undefined
     ? "never answered"
     : `answered ${span(now - Date.parse(workedAt))} ago`;
-  return `${cut(name)} ${state}${long}, ${last}`;
+  const before = state === "works" && failedAt !== undefined
+    ? `; before, it failed ${span(now - Date.parse(failedAt))} ago: ${cut(failure)}`
+    : "";
+  return `${cut(name)} ${state}${long}, ${last}${before}`;
 }
 
 function list(items: readonly string[], between: string): string {

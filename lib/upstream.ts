@@ -9,7 +9,7 @@ import dns from "node:dns";
 import net from "node:net";
 import { BufferPool } from "./bufferpool.ts";
 import type { Clock, Expiring } from "./clock.ts";
-import { cutWords, type HealthReport } from "./health.ts";
+import type { HealthReport } from "./health.ts";
 import { ClientConnection } from "./http1client.ts";
 import { errorText } from "./log.ts";
 import type { Upstream } from "./routes.ts";
@@ -28,6 +28,8 @@ const FAILED_FOR = 10_000;
  * milliseconds: servers close idle ones after some seconds, and the two may cross on the wire.
  */
 export const FRESH_FOR = 1_000;
+/** UTF-16 units of a failure that are remembered. */
+const MAX_WORDS = 300;
 /** An answer has no time limit; TCP's probes, after this many ms, find a host that has vanished. */
 const PROBE = 60_000;
 
@@ -117,11 +119,11 @@ export class UpstreamPools implements Expiring {
     }
   }
 
-  /** Takes note of a request that failed; whether that is news: once in ten seconds, for the log. */
+  /** Takes note of a request that failed; whether that is news, which it is once in ten seconds. */
   noteFailure(upstream: Upstream, error: Error): boolean {
     const pool = this.#pool(upstream.name);
     pool.failedAt = Date.now();
-    pool.failure = cutWords(errorText(error));
+    pool.failure = errorText(error).slice(0, MAX_WORDS);
     if (pool.failures++ === 0) pool.since = pool.failedAt;
     if (pool.quietUntil > this.#clock.now) return false;
     pool.quietUntil = this.#clock.now + FAILED_FOR;

@@ -123,11 +123,15 @@ async function askForChallenges(server: LocalServer): Promise<void> {
   });
 }
 
-/** What observes, if anything is to be; lines for the access log go to the main process. */
+/** What observes, if anything is to be; without an access log that can't be opened. */
 async function createObserver(settings: WorkerSettings["observe"], log: Logger): Promise<Observed> {
   if (!settings.metrics && settings.accessLog === undefined) return {};
   const { observe } = await import("./observing.ts");
-  return observe(settings, log, (lines, done) => send({ lines }, done));
+  const observed = observe(settings, log, (lines, done) => send({ lines }, done));
+  await observed.accessLog?.open().catch((error: Error) => {
+    log.error("access log not opened", { error, next: "SIGUSR1 tries again" });
+  });
+  return observed;
 }
 
 type Observed = Partial<Observation>;
@@ -138,9 +142,10 @@ async function perform({ server, observed }: Serving, { id, task }: TaskMessage)
   else if ("forget" in task) await server.forget(task.forget);
   else if ("challenge" in task) await server.challenges.apply(task.challenge);
   else if ("addresses" in task) await server.listenOn(task.addresses);
+  else if ("reopen" in task) await observed.accessLog?.open();
   else {
     await server.drain();
-    await observed.lines?.close();
+    await observed.close?.();
   }
   send({ id });
 }

@@ -67,6 +67,7 @@ export type Task =
   | { readonly challenge: ChallengeAnswer }
   | { readonly addresses: readonly string[] }
   | { readonly count: true }
+  | { readonly reopen: true }
   | { readonly drain: true };
 
 /** All that holds when a worker starts. */
@@ -195,6 +196,10 @@ export class Workers implements Server {
       reports: told.filter((one) => one !== undefined),
       silent: silent.map(({ number }) => number),
     };
+  }
+
+  reopen(): Promise<void> {
+    return this.#tell({ reopen: true });
   }
 
   async counts(): Promise<readonly unknown[]> {

@@ -126,7 +126,7 @@ export async function startRelay(
       const bytes = new Uint8Array([...header, ...first]);
       for (let at = 0; at < bytes.length; at += size) {
         await new Promise<void>((done) => behind.write(bytes.slice(at, at + size), () => done()));
-        if (at < header.length + 3) await new Promise((done) => setTimeout(done, 2));
+        if (at < header.length + 60) await new Promise((done) => setTimeout(done, 2));
       }
       client.pipe(behind);
       behind.pipe(client);

@@ -128,8 +128,8 @@ for (const version of ["HTTP/1.1", "HTTP/2"]) {
     await git("", "init", "-q", "--bare", "-b", "main", join(repositories, name));
     await git("", "clone", "-q", `${base}/git/${name}`, "a");
     // More than git's buffer of 1 MiB: it is sent in chunks. And many small objects.
-    await writeFile(join(folder, "a", "large"), randomBytes(6_000_000));
-    for (let i = 0; i < 200; i++) await writeFile(join(folder, "a", `small${i}`), `${i}\n`);
+    await writeFile(join(folder, "a", "large"), randomBytes(3_000_000));
+    for (let i = 0; i < 50; i++) await writeFile(join(folder, "a", `small${i}`), `${i}\n`);
     await git("a", "add", ".");
     await git("a", "commit", "-q", "-m", "One");
     await git("a", "push", "-q", "origin", "HEAD:main");

@@ -94,9 +94,11 @@ for (const workers of ["1", "2"]) {
     assert.equal(route.certificate.state, "valid");
     assert.match(route.certificate.issuer ?? "", /^Pebble Intermediate CA/);
     assert.ok(Date.parse(route.certificate.renewal?.at ?? "") > Date.now() + DAY);
+    await centauri.reload(routes);
     const { code, stdout } = await statusCommand(store);
     assert.equal(code, 0, stdout);
     assert.match(stdout, /^1 route: 1 is well\n/);
+    assert.match(stdout, /\n {2}route {8}line 1; 4 requests\n/, "a reload forgets none");
     assert.match(stdout, /\n {2}certificate {2}from Pebble Intermediate CA.*, valid for \d+ days/);
     const { stdout: json } = await statusCommand(store, "--json");
     assert.equal(JSON.parse(json).routes.length, 1);
@@ -141,7 +143,8 @@ test("a name that leads elsewhere is told in the CA's own words, without the tok
     },
   });
   const store = join(centauri.folder, "certs.json");
-  const { what, advice } = await finding(store, "points-elsewhere");
+  const { what, advice, challenges } = await finding(store, "points-elsewhere");
+  assert.deepEqual(challenges, ["http-01"]);
   assert.match(what, /the CA says "/);
   assert.doesNotMatch(what, /[\w-]{40}/);
   assert.match(advice, /lead to Centauri's port \d+/);

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { Finding, Fuzzer, smallest, type Target } from "./fuzz/fuzzer.ts";
 import { targets } from "./fuzz/targets.ts";
 
-const INPUTS = 1_500;
+const INPUTS = 1_000;
 const today = Math.trunc(Date.now() / 86_400_000);
 
 async function fuzz(target: Target, seed: number, inputs: number): Promise<void> {

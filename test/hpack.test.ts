@@ -15,9 +15,12 @@ import { type HpackVector, hpackVectors, integers, type Outcome } from "./vector
 
 const LIMITS = { maxListSize: 65_536, maxFields: 1000 };
 
-function outcome(decoder: HpackDecoder, block: Buffer): Outcome {
+/** Of a block by itself, or with such a byte at each side of it. */
+function outcome(decoder: HpackDecoder, block: Buffer, around?: number): Outcome {
   try {
-    return decoder.decode(block) ?? "too large";
+    if (around === undefined) return decoder.decode(block) ?? "too large";
+    const bytes = Buffer.concat([Buffer.of(around), block, Buffer.of(around)]);
+    return decoder.decode(bytes, 1, 1 + block.length) ?? "too large";
   } catch (error) {
     if (error instanceof HpackError) return "error";
     throw error;
@@ -32,14 +35,14 @@ function entries(table: DynamicTable): string[] {
   });
 }
 
-function replay(rows: readonly HpackVector[]): void {
+function replay(rows: readonly HpackVector[], around?: number): void {
   assert.ok(rows.length > 0, "no rows");
   for (const { name, why, limits, blocks } of rows) {
     const decoder = new HpackDecoder({ ...LIMITS, ...limits });
     blocks.forEach(({ settings = [], input, expect, table, size, never = [] }, i) => {
       const label = `${name}, block ${i}: ${why}`;
       for (const size of settings) decoder.setMaxTableSize(size);
-      assert.deepEqual(outcome(decoder, Buffer.from(input, "hex")), expect, label);
+      assert.deepEqual(outcome(decoder, Buffer.from(input, "hex"), around), expect, label);
       if (table !== undefined) assert.deepEqual(entries(decoder.table), table, label);
       if (size !== undefined) assert.equal(decoder.table.size, size, label);
       if (expect !== "error") assert.deepEqual(decoder.neverIndexed, never, label);
@@ -58,6 +61,11 @@ test("the runner fails on no rows and on a wrong row", () => {
 
 test("the decoder does with each block what it must, and keeps its table", () => {
   replay(hpackVectors);
+});
+
+test("bytes before and after a block say nothing", () => {
+  const empty = { name: "empty", why: "padding may follow", blocks: [{ input: "", expect: [] }] };
+  for (const around of [0x00, 0x20, 0x3f, 0x82, 0xff]) replay([empty, ...hpackVectors], around);
 });
 
 test("writeInteger() writes the integers of appendix C.1, and those at its edges", () => {
@@ -250,6 +258,7 @@ test("a field that is cut anywhere is an HpackError", () => {
     for (let end = 1; end < block.length; end++) {
       const decoder = new HpackDecoder(LIMITS);
       assert.throws(() => decoder.decode(block.subarray(0, end)), HpackError, `${field} ${end}`);
+      assert.throws(() => decoder.decode(block, 0, end), HpackError, `${field} ${end}, and more`);
     }
   }
 });

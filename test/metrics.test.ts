@@ -109,7 +109,16 @@ test("a metric that isn't in the table is a bug", () => {
 });
 
 const facts = (change: Partial<RequestFacts>): RequestFacts => ({
-  ...{ head: undefined, status: 200, duration: 1, received: 0, sent: 0, retries: 0, failures: 0 },
+  ...{
+    head: undefined,
+    status: 200,
+    beganAt: 5,
+    endedAt: 6,
+    received: 0,
+    sent: 0,
+    retries: 0,
+    failures: 0,
+  },
   ...{ upstream: undefined, upstreamTime: undefined, ending: "complete", route: "example.com" },
   client: {
     ...{ address: "192.0.2.1", trusted: false, scheme: "https", serverName: undefined },
@@ -143,7 +152,7 @@ test("answers are counted by route and status, as Go's are", () => {
 test("durations are in seconds; tunnels have none", () => {
   const served = new ServedMetrics();
   for (const [status, duration] of [[200, 2], [200, 20], [101, 86_400_000]] as const) {
-    served.onRequestEnd(facts({ status, duration }));
+    served.onRequestEnd(facts({ status, beganAt: 100, endedAt: 100 + duration }));
   }
   const text = served.metrics.format();
   const name = "centauri_request_duration_seconds";

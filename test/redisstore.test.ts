@@ -11,7 +11,7 @@ import { RedisChallenges } from "../lib/redischallenges.ts";
 import { RedisLeases } from "../lib/redislease.ts";
 import { fieldOf, RedisStore } from "../lib/redisstore.ts";
 import { type CertificateRecord, newRecord, ZERO_TIME } from "../lib/store.ts";
-import { issue } from "./pki.ts";
+import { type Identity, issue } from "./pki.ts";
 import { openRedis, quiet, type RedisServer, startRedis } from "./redispeer.ts";
 import { startRawUpstream } from "./support.ts";
 
@@ -185,14 +185,15 @@ test("an update is of the certificate that it was made for, and of no other", as
   const server = await startRedis(t);
   if (server === undefined) return;
   const [one, two] = [await join(t, server), await join(t, server)];
-  await one.store.save(make({ certificate: "old" }));
+  const [first, second] = [-DAY, -2 * DAY].map((from) => issue({ subject: "x", from }).cert);
+  await one.store.save(make({ certificate: first! }));
   const lease = await two.leases.take(["example.com"]);
-  await two.store.save(make({ certificate: "new" }));
+  await two.store.save(make({ certificate: second! }));
   await lease?.release();
-  await one.store.update(make({ certificate: "old", ariExplanation: "late" }));
+  await one.store.update(make({ certificate: first!, ariExplanation: "late" }));
   const stored = JSON.parse(`${await server.run("HGET", HASH, "lego;example.com")}`);
-  assert.equal(stored.certificate, "new");
-  assert.equal(one.store.find("lego", "example.com", null)?.certificate, "new");
+  assert.equal(stored.certificate, second);
+  assert.equal(one.store.find("lego", "example.com", null)?.certificate, second);
 });
 
 test("without the lease the certificate that was issued last stays, with it the owner's", async (t) => {
@@ -256,6 +257,36 @@ test("garbage is skipped and said once, the rest is served, and what was known i
   await store.reload();
   assert.equal(store.all().length, 2);
   await eventually(async () => (await fieldsIn(server)).length === 2);
+});
+
+test("a certificate that can't be served takes the place of none that can", async (t) => {
+  const server = await startRedis(t);
+  if (server === undefined) return;
+  const of = ({ cert: certificate, keyPem: privateKey }: Identity) => ({ certificate, privateKey });
+  const [good, other, old] = [issue({ subject: "x" }), issue({ subject: "x" }), -DAY / 2]
+    .map((one) => of(typeof one === "number" ? issue({ subject: "x", to: one }) : one));
+  const { store, changed } = await join(t, server);
+  await store.save(make(good));
+  const json = () => server.run("HGET", HASH, "lego;example.com");
+  const before = await json();
+  for (
+    const bad of [
+      { certificate: "nonsense" },
+      { ...good!, privateKey: other!.privateKey },
+      { ...good!, privateKey: "" },
+      old!,
+    ]
+  ) {
+    await server.run("HSET", HASH, "lego;example.com", JSON.stringify(make(bad)));
+    await store.reload();
+    assert.equal(store.find("lego", "example.com", null)?.privateKey, good!.privateKey);
+    await eventually(async () => await json() === before);
+  }
+  assert.deepEqual(changed, []);
+  await server.run("HSET", HASH, "lego;example.com", JSON.stringify(make(other)));
+  await store.reload();
+  assert.equal(store.find("lego", "example.com", null)?.certificate, other!.certificate);
+  assert.deepEqual(changed, [["example.com"]]);
 });
 
 test("a hash that is something else fails the start, and later stops nothing", async (t) => {
@@ -357,7 +388,7 @@ test("a lease is extended when Redis has forgotten it, before others take it", a
   assert.equal(await two.leases.take(["example.com"]), undefined);
   await server.start();
   await eventually(() => one.redis.connected && two.redis.connected);
-  assert.equal(await two.leases.take(["example.com"]), undefined, "it waits for the others");
+  assert.equal(await two.leases.take(["free.example"]), undefined, "it waits for the others");
   await eventually(() => lease.check().then(() => true, () => undefined));
   assert.equal(await server.run("EXISTS", "centauri:lock:example.com"), 1);
   assert.ok(one.leases.holds(["example.com"]));

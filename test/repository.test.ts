@@ -41,13 +41,14 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
     watchfile command dockerdial docker dotegecache tailscale
   `),
   policy: words(`
-    program acmesettings settings exchange observe servedmetrics accessline accesslog observing rewrite answer errorpage proxy http1server http2output
+    program acmesettings settings exchange observer observe servedmetrics accessline accesslog observing rewrite answer errorpage proxy http1server http2output
     http2stream http2server contexts certs
     causes challenges askedchallenges redischallenges sharing dns/provider dns/shared dns/tsig dns/acme-dns dns/cloudflare dns/desec
     dns/digitalocean dns/duckdns dns/exec dns/gandi dns/hetzner dns/httpreq dns/ionos dns/ovh
     dns/porkbun dns/rfc2136 dns/route53 dns/load dns/dns01 dns/persist dns/persist01
     authority preflight order issuer stapling renewal autocert commands routesource networksource
     proxyaccept whois frontend serving tailscalefrontend workers worker
+    centaurisettings
     metricsserver monitor
     statuscauses status statuswords statustext statuspage statussocket statuscommand
     watch outputs notify configpush certfiles certsettings dotegecerts verdictlog dotegesettings

@@ -312,8 +312,10 @@ test("what is served without ACME needs a look when it ends soon, or browsers wa
   assert.deepEqual([instead.findings[0]?.cause, instead.served], ["acme-off", true]);
 });
 
+const WORDS = { challenges: ["http-01"], cause: "x", message: "m", advice: "Do." };
+
 test("a failure while there is a certificate is a warning, with the next try", async () => {
-  const failure = { at: 5, attempts: 2, ca: "ca.test", cause: "x", message: "m", advice: "Do." };
+  const failure = { at: 5, attempts: 2, ca: "ca.test", ...WORDS };
   const record = recordOf("lego", -80 * DAY, 10 * DAY);
   const at = Date.now() + DAY;
   const { findings: [one], served } = await judge({ record }, { failure, at });

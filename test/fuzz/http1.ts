@@ -5,7 +5,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { parseHost } from "../../lib/addr.ts";
-import type { Client } from "../../lib/exchange.ts";
 import {
   type BodyLength,
   CHUNKED,
@@ -23,25 +22,18 @@ import {
   type ResponseHead,
 } from "../../lib/http1.ts";
 import { DATA, END, MessageReader, MORE } from "../../lib/http1reader.ts";
+import { ServerConnection } from "../../lib/http1server.ts";
 import { clientFields, trailerFields, upstreamFields } from "../../lib/rewrite.ts";
 import { bodyVectors } from "../vectors/http1-bodies.ts";
 import { framingVectors } from "../vectors/http1-framing.ts";
 import { requestVectors } from "../vectors/http1-requests.ts";
 import { responseVectors } from "../vectors/http1-responses.ts";
+import { CLIENT, talk } from "./connection.ts";
 import { kindOf, same, type Target } from "./fuzzer.ts";
 import type { Random } from "./random.ts";
 
 const LIMITS: HeadLimits = { bytes: 640, fields: 20 };
 const METHODS = ["GET", "HEAD", "POST"];
-
-export const CLIENT: Client = {
-  address: "192.0.2.1",
-  trusted: false,
-  scheme: "https",
-  serverName: "a.example",
-  certificateNames: [],
-  judged: undefined,
-};
 
 /** What a connection's bytes held; `log` has all of it as text. */
 interface Held {
@@ -205,6 +197,41 @@ function testChunked(input: Buffer, random: Random): string {
   return outcome(held, `${Math.min(9, body.length)} ${trailers.length}`);
 }
 
+/** Whatever a client sends, it gets whole answers, one after another, but for those that are cut. */
+function testConnection(input: Buffer, random: Random): string {
+  const answers = (pieces: readonly Buffer[], moments?: Random) => {
+    let text = "";
+    const take = (bytes: Buffer) => void (text += bytes.toString("latin1"));
+    return { ...talk(ServerConnection, pieces, take, moments), text: () => text };
+  };
+  const whole = answers([input]);
+  // Of two things that are wrong, the one that is seen first is told.
+  const same = (text: string) => text.replace(/HTTP\/1\.1 [45]\d\d [^]*?<\/html>\n/g, "refused");
+  assert.equal(same(answers(cut(input, random)).text()), same(whole.text()));
+  answers(cut(input, random), random);
+  const { applications } = whole;
+  const methods = applications.map(({ head }) => head.method);
+  const tunnel = applications.some(({ head }) => head.upgrade !== undefined);
+  const limits = { bytes: 1e6, fields: 100 };
+  const held = read([Buffer.from(whole.text(), "latin1")], (text, maxFields) => {
+    const head = parseResponseHead(text, methods[0] ?? "", maxFields);
+    if (head.status >= 200) methods.shift();
+    return head;
+  }, { limits });
+  if (!tunnel) {
+    assert.equal(held.error, undefined);
+    const last = applications.at(-1);
+    const mayEnd = last === undefined || last.answered && !last.cut;
+    if (mayEnd && last?.head.minor !== 0) assert.ok(held.complete, whole.text());
+  }
+  const statuses = (held.heads as ResponseHead[]).map((
+    { status, keepAlive },
+  ) => [status, keepAlive]);
+  const asked = applications.slice(-2).map(({ head }) => head.target.slice(0, 6));
+  const [, why = ""] = /<p>([a-z ]*).*<\/p>/i.exec(whole.text()) ?? [];
+  return `${statuses.slice(-3)} ${Math.min(6, applications.length)} ${asked} ${why}`;
+}
+
 const bytes = (vectors: readonly { readonly input: string }[]): Buffer[] =>
   vectors.map(({ input }) => Buffer.from(input, "latin1")).filter(({ length }) => length <= 1024);
 
@@ -220,6 +247,18 @@ const WORDS = [
   ...[";a=b", ';a="b"', "fffffffffffff", "0x1", "00000000", "\u00e9", "Max-Forwards: 0\r\n"],
 ];
 
+/** Of the application behind a connection. */
+const PATHS = ["/", "/echo", "/slow", "/big", "/wait", "/hints", "/cut", "/open"].flatMap((
+  path,
+) => [
+  `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`,
+  `POST ${path} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc`,
+  `HEAD ${path} HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n`,
+]).concat(
+  "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+  "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+);
+
 export const http1Targets: readonly Target[] = [
   {
     name: "heads",
@@ -234,6 +273,14 @@ export const http1Targets: readonly Target[] = [
     words: WORDS,
     limit: 1024,
     test: testAnswers,
+  },
+  {
+    name: "http1",
+    seeds: () => bytes([...requestVectors, ...framingVectors]),
+    words: [...WORDS, ...PATHS],
+    limit: 1024,
+    cost: 2,
+    test: testConnection,
   },
   {
     name: "chunked",

@@ -5,7 +5,9 @@ import { http1Targets } from "./http1.ts";
 import { http2Targets } from "./http2.ts";
 import { templateTargets } from "./templates.ts";
 import { textTargets } from "./texts.ts";
+import { upstreamTargets } from "./upstream.ts";
 
 export const targets: readonly Target[] = [
-  ...[...http1Targets, ...http2Targets, ...binaryTargets, ...textTargets, ...templateTargets],
+  ...[...http1Targets, ...upstreamTargets, ...http2Targets],
+  ...[...binaryTargets, ...textTargets, ...templateTargets],
 ];

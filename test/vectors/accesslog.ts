@@ -62,7 +62,7 @@ export const lineVectors: readonly LineVector[] = [
     name: "no head",
     why: "what couldn't be read is a dash, as in nginx",
     input: {
-      ...{ head: "none", status: 400, sent: 0, duration: 0, route: undefined },
+      ...{ head: "none", status: 400, sent: 0, endedAt: 7, route: undefined },
       ...{ upstream: undefined, upstreamTime: undefined },
     },
     combined: '192.0.2.7 - - [TIME] "-" 400 0 "-" "-"',
@@ -135,7 +135,7 @@ export const lineVectors: readonly LineVector[] = [
   {
     name: "a day's tunnel",
     why: "a long time has no exponent",
-    input: { status: 101, duration: 1e11, received: 2 ** 40, sent: 2 ** 50 },
+    input: { status: 101, beganAt: 0, endedAt: 1e11, received: 2 ** 40, sent: 2 ** 50 },
     combined: COMBINED.replace("200 5", "101 1125899906842624"),
     json: `${JSON_GET}"protocol":"HTTP/1.1","status":101,"received":1099511627776,` +
       `"sent":1125899906842624,"duration":100000000.000000,"ended":"complete"${ROUTED}}`,

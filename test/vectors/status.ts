@@ -66,10 +66,16 @@ export const statusRows: readonly StatusRow[] = [
   {
     name: "a certificate that is missing",
     why: "what was tried, when it is tried again, what to do",
-    input: statusOf([route({ served: false, certificate: missing, findings: [finding()] })]),
+    input: statusOf([
+      route({
+        served: false,
+        certificate: missing,
+        findings: [finding({ challenges: ["http-01", "tls-alpn-01"] })],
+      }),
+    ]),
     expect: [
       ...["1 route: 1 isn't served", "no answer", "Let it through.", "none"],
-      "3 times in a row, last 90 s ago (2026-11-28 07:08:30 UTC), at ca.test",
+      "3 times in a row, last 90 s ago (2026-11-28 07:08:30 UTC), at ca.test, by http-01 and tls-alpn-01",
       "in 100 min (2026-11-28 08:50:00 UTC)",
     ],
   },
@@ -110,6 +116,19 @@ export const statusRows: readonly StatusRow[] = [
     expect: [
       ...["1 route: 1 needs a look", "app:1 fails for 10 min, never answered"],
       ...["app:2, not asked yet", "upstream app:1 fails: ECONNREFUSED"],
+    ],
+  },
+  {
+    name: "an upstream that works again",
+    why: "what was wrong with it last",
+    input: statusOf([route({
+      upstreams: [{
+        ...{ name: "app:1", state: "works", since: at(-600), workedAt: at(-5), failures: 0 },
+        ...{ failedAt: at(-601), failure: "connect ECONNREFUSED" },
+      }],
+    })]),
+    expect: [
+      "app:1 works for 10 min, answered 5 s ago; before, it failed 10 min ago: connect ECONNREFUSED",
     ],
   },
   {

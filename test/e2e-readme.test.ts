@@ -62,7 +62,6 @@ async function preparePlace(t: TestContext): Promise<Place> {
     ["var/lib/centauri/.keep", ""],
     ["data/config/.keep", ""],
     ["data/certs/.keep", ""],
-    ["var/log/centauri/.keep", ""],
   ];
   for (const [path, text] of files) {
     await mkdir(dirname(join(system, path)), { recursive: true });

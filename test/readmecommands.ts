@@ -266,7 +266,7 @@ export const HOW: ReadonlyMap<string, How> = new Map<string, How>([
   ["node centauri.ts --status", { prints: /www\.example\.com/ }],
   ["node centauri.ts --metrics-port 9100 --metrics-address 127.0.0.1 --status-page", VALID],
   [
-    "node centauri.ts --access-log /var/log/centauri/access.log --access-log-format json",
+    "node centauri.ts --access-log /var/lib/centauri/access.log --access-log-format json",
     VALID,
   ],
   ["node centauri.ts --workers auto", VALID],

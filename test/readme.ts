@@ -30,10 +30,11 @@ export const HTTP2: readonly string[] = [
 /** Every file, in the order in which it reads best. */
 export const READING_ORDER: readonly (readonly [heading: string, names: readonly string[]])[] = (
   [
-    ["Centauri", "centauri program settings acmesettings serving workers worker"],
+    ["Centauri", "centauri program settings acmesettings centaurisettings serving workers worker"],
     [
       "A request, from the socket to the upstream",
-      `frontend clienthello http1 http1reader http1server http1output exchange proxy rewrite answer
+      `frontend clienthello http1 http1reader http1server http1output exchange observer proxy rewrite
+       answer
        upstream health http1client errorpage runtime`,
     ],
     ["HTTP/2", "http2server http2stream http2output http2 http2head http2limits hpack huffman"],

@@ -93,7 +93,14 @@ const EVERY_TEST = ["test/support.ts", /\/\*\* What runs `script`/] as const;
 const CI = [".ci/run", /^npm ci .*$[^]*npm test/m] as const;
 const DOCKER_RUN =
   "docker run -d --name web --network front --label com.chameth.vhost=www.example.com nginx";
-const GROUP = "export DOCKER_GID=$(stat -c %g /var/run/docker.sock) ACME_EMAIL=you@example.com";
+/** For docker-compose, beside the examples. */
+const environment = (...lines: readonly string[]): [string, How] => [
+  [
+    ...["cat >examples/.env <<END", "ACME_EMAIL=you@example.com"],
+    ...["DOCKER_GID=$(stat -c %g /var/run/docker.sock)", ...lines, "END"],
+  ].join("\n"),
+  {},
+];
 const DOTEGE = "node dotege.ts --template-source templates/";
 const VALID = { as: "& --validate", prints: /configuration is valid/ };
 
@@ -115,8 +122,8 @@ export const HOW: ReadonlyMap<string, How> = new Map<string, How>([
   ["sudo cp -r package.json centauri.ts dotege.ts lib /opt/centauri/", {}],
   ["sudo cp examples/systemd/centauri.service /etc/systemd/system/", {}],
   [
-    "sudo tee /etc/centauri/centauri.conf >/dev/null <<END\nroute www.example.com example.com\n" +
-    "    upstream 127.0.0.1:3000\n    redirect-to-primary\nEND",
+    "sudo tee /etc/centauri/centauri.conf >/dev/null <<END\nroute www.example.com\n" +
+    "    upstream 127.0.0.1:3000\nEND",
     {},
   ],
   ["echo ACME_EMAIL=you@example.com | sudo tee /etc/centauri/environment", {}],
@@ -143,7 +150,8 @@ export const HOW: ReadonlyMap<string, How> = new Map<string, How>([
     "sudo systemctl reload centauri",
     { elsewhere: ["test/e2e-sandbox.test.ts", /centauri\.signal\("SIGHUP"\)/] },
   ],
-  [GROUP, {}],
+  environment(),
+  ["touch examples/.env && chmod 600 examples/.env", {}],
   composeRow("compose.yaml"),
   [DOCKER_RUN, { elsewhere: [STORY, /network: "front", labels: \{ "com\.chameth\.vhost": vhost/] }],
   [
@@ -154,7 +162,7 @@ export const HOW: ReadonlyMap<string, How> = new Map<string, How>([
     "docker compose -f examples/compose.yaml exec dotege node /app/dotege.ts --explain",
     { elsewhere: [STORY, /"dotege", "node", "\/app\/dotege\.ts", "--explain"/] },
   ],
-  ["export DNS_PROVIDER=cloudflare CF_DNS_API_TOKEN=your-token", {}],
+  environment("DNS_PROVIDER=cloudflare", "CF_DNS_API_TOKEN=your-token"),
   composeRow("haproxy.compose.yaml"),
   [
     "docker compose -f examples/haproxy.compose.yaml logs dotege",
@@ -163,7 +171,7 @@ export const HOW: ReadonlyMap<string, How> = new Map<string, How>([
       prints: /^dotege$/m,
     },
   ],
-  ["export REDIS_PASSWORD=$(openssl rand -hex 24)", {}],
+  environment("REDIS_PASSWORD=$(openssl rand -hex 24)"),
   composeRow("machines.compose.yaml"),
   ["node centauri.ts", { elsewhere: EVERY_TEST }],
   ["node dotege.ts", { elsewhere: EVERY_TEST }],

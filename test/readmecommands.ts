@@ -150,6 +150,7 @@ export const HOW: ReadonlyMap<string, How> = new Map<string, How>([
     "sudo systemctl reload centauri",
     { elsewhere: ["test/e2e-sandbox.test.ts", /centauri\.signal\("SIGHUP"\)/] },
   ],
+  ["docker compose -f examples/compose.yaml down -v", { elsewhere: [STORY, /file, "down"\]/] }],
   environment(),
   ["touch examples/.env && chmod 600 examples/.env", {}],
   composeRow("compose.yaml"),

@@ -12,7 +12,6 @@ import type { Ask } from "./lib/askedchallenges.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
-import type { Autocert } from "./lib/autocert.ts";
 import { type Logger, quote } from "./lib/log.ts";
 import { parseDecimal } from "./lib/number.ts";
 import { OptionError, type Options } from "./lib/options.ts";
@@ -146,7 +145,6 @@ async function createServer(
 
 async function serve(options: Options, log: Logger): Promise<boolean> {
   let reload = () => {};
-  let autocert: Autocert | undefined;
   // Before anything else, for whoever sends it to a program that is starting would end it.
   process.on("SIGHUP", () => reload());
   const { store, sharing } = await openStore(options, log);
@@ -157,18 +155,18 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   });
   const server = await createServer(options, { certificates, ask: sharing?.ask, log });
   const onChange = (names: readonly string[]) => server.forget(certificates.renewed(names));
-  sharing?.join(server.challenges, (names, isOther) => {
-    autocert?.renewal.look(names);
-    if (!isOther) return;
-    onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));
-  });
-  autocert = isAutomatic(options)
+  const autocert = isAutomatic(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, leases: sharing?.leases, challenges: server.challenges, onChange, log },
       env: process.env,
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
+  sharing?.join(server.challenges, (names, isOther) => {
+    autocert?.renewal.look(names);
+    if (!isOther) return;
+    onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));
+  });
   let routes: RouteTable["routes"] = [];
   const obtain = () => autocert?.renewal.want(certificates.wanted(routes, "lego"));
   let listening = false;

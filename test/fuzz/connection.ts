@@ -1,6 +1,6 @@
 /**
- * A connection of a client, HTTP/1.1 or HTTP/2, over a socket that is none, with an application that
- * answers by the request's path; and what happens to connections meanwhile.
+ * A connection of a client, HTTP/1.1 or HTTP/2, over a socket that is none, with an application
+ * that answers by the request's path; and what happens to connections meanwhile.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";

@@ -197,7 +197,7 @@ function testChunked(input: Buffer, random: Random): string {
   return outcome(held, `${Math.min(9, body.length)} ${trailers.length}`);
 }
 
-/** Whatever a client sends, it gets whole answers, one after another, but for those that are cut. */
+/** Whatever a client sends, it gets whole answers, one after another, but for one that is cut. */
 function testConnection(input: Buffer, random: Random): string {
   const answers = (pieces: readonly Buffer[], moments?: Random) => {
     let text = "";

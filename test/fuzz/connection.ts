@@ -37,10 +37,11 @@ class FakeSocket extends EventEmitter {
     this.#take = take;
   }
 
-  write(bytes: Buffer, done: () => void): boolean {
+  write(bytes: Buffer | string, ...rest: readonly (BufferEncoding | (() => void))[]): boolean {
     assert.ok(!this.ended || this.destroyed, "written after the end");
-    if (!this.destroyed) this.#take(Buffer.from(bytes));
-    done();
+    if (!this.destroyed) this.#take(Buffer.from(bytes as string, "latin1"));
+    const done = rest.at(-1);
+    if (typeof done === "function") done();
     return !this.writableNeedDrain;
   }
 

@@ -13,7 +13,6 @@ import { usesAcme, workerCount } from "./lib/centaurisettings.ts";
 import { Certificates } from "./lib/certs.ts";
 import { ChallengeAnswers } from "./lib/challenges.ts";
 import { Clock } from "./lib/clock.ts";
-import type { Autocert } from "./lib/autocert.ts";
 import type { Logger } from "./lib/log.ts";
 import type { Monitor } from "./lib/monitor.ts";
 import type { Page, Pages } from "./lib/metricsserver.ts";
@@ -144,7 +143,6 @@ async function openMetricsPort(options: Options, log: Logger, pages: Pages): Pro
 
 async function serve(options: Options, log: Logger): Promise<boolean> {
   let reload = () => {};
-  let autocert: Autocert | undefined;
   let reopen = () => {};
   // Before anything else, for whoever sends one to a program that is starting would end it, or have
   // Node listen for a debugger.
@@ -163,12 +161,7 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
   const server = await createServer(options, { certificates, tailnet, monitor, ask, log });
   reopen = () => void monitor?.reopen(() => server.reopen?.());
   const onChange = (names: readonly string[]) => server.forget(certificates.renewed(names));
-  sharing?.join(server.challenges, (names, isOther) => {
-    autocert?.renewal.lookAgain(names);
-    if (!isOther) return;
-    onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));
-  });
-  autocert = usesAcme(options)
+  const autocert = usesAcme(options)
     ? await (await import("./lib/autocert.ts")).createAutocert(acmeSettings(options), {
       ...{ store, leases: sharing?.leases, challenges: server.challenges, onChange, log },
       onFailure: (names) => monitor?.onOrderFailed(names),
@@ -176,6 +169,11 @@ async function serve(options: Options, log: Logger): Promise<boolean> {
       progress: (step, fields) => log.debug(step, fields),
     })
     : undefined;
+  sharing?.join(server.challenges, (names, isOther) => {
+    autocert?.renewal.lookAgain(names);
+    if (!isOther) return;
+    onChange(names).catch((error) => log.error("certificate not taken up", { names, error }));
+  });
   let inForce: RoutesInForce = { routes: [], from: originOf(options), since: startedAt };
   const obtain = () => {
     const routes = tailnet?.others(inForce.routes) ?? inForce.routes;

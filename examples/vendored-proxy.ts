@@ -1,4 +1,4 @@
-/** A proxy by `lib/http1reader.ts` and what it needs, one request a connection: FROM_PORT TO_PORT */
+/** A proxy by `lib/http1reader.ts` and what it needs, a request a connection: FROM_PORT TO_PORT */
 import { connect, createServer } from "node:net";
 import process from "node:process";
 import * as http1 from "../lib/http1.ts";

@@ -2,8 +2,8 @@
  * Observes requests: stands between a connection and what answers it, notes what passes, and tells
  * of each request once, when it has ended. Loaded when somebody wants to know.
  *
- * Needs `exchange.ts`, `observer.ts` (types), `http1.ts`. What is sent counts when it is given to the
- * connection, which keeps no more of it than one write that the client is slow to take.
+ * Needs `exchange.ts`, `observer.ts` (types), `http1.ts`. What is sent counts when it is given to
+ * the connection, which keeps no more of it than one write that the client is slow to take.
  */
 import type { Buffer } from "node:buffer";
 import type { Client, Downstream, Handle, ProxyFacts, RequestHandler } from "./exchange.ts";

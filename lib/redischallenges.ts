@@ -1,7 +1,7 @@
 /**
  * What CAs are to be answered, shared through Redis: `<prefix>:challenge:http:TOKEN` has a key
- * authorization, `<prefix>:challenge:tls:NAME` a certificate with its key, each for an hour at most.
- * Which there are is in the sorted set `<prefix>:challenges`, by the time of their end.
+ * authorization, `<prefix>:challenge:tls:NAME` a certificate with its key, each for an hour at
+ * most. Which there are is in the sorted set `<prefix>:challenges`, by the time of their end.
  *
  * That set is read first, twenty times a second at most, however many ask: so a flood of tokens
  * that nobody knows costs Redis next to nothing, and never keeps a CA from its answer.

@@ -157,8 +157,8 @@ class RedisLease implements Lease {
   }
 
   /**
-   * What is lost stays lost, also when its time was over once: somebody may have had it meanwhile. A
-   * Redis that is away may still have it.
+   * What is lost stays lost, also when its time was over once: somebody may have had it meanwhile.
+   * A Redis that is away may still have it.
    */
   async extend(): Promise<void> {
     const since = performance.now();

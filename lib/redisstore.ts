@@ -1,7 +1,7 @@
 /**
  * Certificates with their private keys in Redis, in the format of Centauri's: the hash
- * `<prefix>:certificates` has them by `provider;subject;other names, sorted`, each a record in JSON.
- * Several Centauris share it, the Go program too.
+ * `<prefix>:certificates` has them by `provider;subject;other names, sorted`, each a record in
+ * JSON. Several Centauris share it, the Go program too.
  *
  * All of it is held in memory, so `find` doesn't wait, and what was known goes on being served when
  * Redis is away. What others save is seen within seconds: each change is noted in the stream
@@ -207,7 +207,8 @@ export class RedisStore implements Store {
         if (raw === undefined || raw instanceof TooLong) continue;
         if (this.#unsaved.get(field) === change) this.#unsaved.delete(field);
         this.#put(field, { raw, record: isOurs ? change.record : theirs });
-        if (!isOurs) this.#onChange?.(namesOf(theirs), true); // whoever was given ours has to forget
+        // Whoever was given ours has to forget it.
+        if (!isOurs) this.#onChange?.(namesOf(theirs), true);
       }
       if (this.#unsaved.has(field)) throw new Error(`others change ${field} all the time`);
     });

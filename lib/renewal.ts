@@ -351,7 +351,9 @@ export class Renewal {
     return this.#record(item) ?? record;
   }
 
-  /** Takes over what others have found out or obtained; orders if there is still something to do. */
+  /**
+   * Takes over what others have found out or obtained; orders if there is still something to do.
+   */
   async #obtainAlone(item: Item, leases: Leases): Promise<void> {
     const { state, log } = this.#options;
     const lease = await leases.take(item.names);

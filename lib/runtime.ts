@@ -153,8 +153,8 @@ export const canServeAcmeTls = (): boolean => !("Deno" in globalThis);
 /**
  * SIGUSR1, as what rotates logs sends it, and SIGUSR2. The former would have Node (20 to 26) listen
  * for a debugger, unless somebody listens for the signal; Deno (from 2.9.2 on) does in any case, on
- * this machine's own port 9229, which is closed again here, if that is allowed: there SIGUSR2 is the
- * better one.
+ * this machine's own port 9229, which is closed again here, if that is allowed: there SIGUSR2 is
+ * the better one.
  */
 export function onUserSignal(act: () => void): void {
   process.on("SIGUSR2", act);

@@ -1,9 +1,10 @@
 /**
  * What several Centauris share through Redis, put together as the options ask for it: certificates,
- * leases to order them, and what CAs are answered. Accounts aren't shared: each machine has its own.
+ * leases to order them, and what CAs are answered. Accounts aren't shared: each machine has its
+ * own.
  *
- * Needs `redis.ts`, `redisstore.ts`, `redislease.ts`, `redischallenges.ts`. Loaded when the store is
- * in Redis.
+ * Needs `redis.ts`, `redisstore.ts`, `redislease.ts`, `redischallenges.ts`. Loaded when the store
+ * is in Redis.
  */
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";

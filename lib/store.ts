@@ -1,7 +1,7 @@
 /**
- * The certificate store: the seam, and certificates with their private keys in one JSON file, in the
- * format of Centauri's certs.json. Needs jsonfile.ts, which keeps the file whole and lets processes
- * share it; the Go program takes no part in that lock.
+ * The certificate store: the seam, and certificates with their private keys in one JSON file, in
+ * the format of Centauri's certs.json. Needs jsonfile.ts, which keeps the file whole and lets
+ * processes share it; the Go program takes no part in that lock.
  */
 import { JsonMap, type Shape } from "./jsonfile.ts";
 
@@ -53,7 +53,9 @@ const MEMBERS: Readonly<Record<keyof CertificateRecord, Kind>> = {
   acmeDirectory: OPTIONAL,
 };
 
-/** Where records are kept, be it a file or elsewhere. What there is is known: `find` doesn't wait. */
+/**
+ * Where records are kept, be it a file or elsewhere. What there is is known: `find` doesn't wait.
+ */
 export interface Store {
   /** Takes in what others saved meanwhile; rejects as opening it does. */
   reload(): Promise<void>;

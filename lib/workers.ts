@@ -80,8 +80,8 @@ export interface Start {
 }
 
 /**
- * `start` comes first and answers `hello`; `key` answers `ask`, `whose` answers `whoIs`, `question` what
- * has that number; `report` is answered so.
+ * `start` comes first and answers `hello`; `key` answers `ask`, `whose` answers `whoIs`, `question`
+ * what has that number; `report` is answered so.
  */
 export type ToWorker =
   | { readonly report: true }

@@ -243,7 +243,7 @@ for (const workers of ["1", "2"]) {
       await centauri.expect({ [name]: i + 1 });
     }
     const said = centauri.logs.filter((line) => line.includes("access log lines dropped"));
-    assert.equal(said.length, 1, said.join());
+    assert.ok(said.length > 0 && said.length <= Number(workers), said.join()); // each once
     assert.match(said[0]!, /ENOSPC|No space left/);
     assert.ok(await isRunning(centauri.pid));
   });

@@ -254,7 +254,8 @@ const told = {};
 const say = (text) => fetch("/report", { method: "POST", body: text });
 async function tell() {
   told.protocol = performance.getEntriesByType("navigation")[0].nextHopProtocol;
-  told.upload = await (await fetch("/upload", { method: "POST", body: new Blob(["x".repeat(3e6)]) })).text();
+  const upload = { method: "POST", body: new Blob(["x".repeat(3e6)]) };
+  told.upload = await (await fetch("/upload", upload)).text();
   const form = new FormData();
   form.set("file", new Blob(["y".repeat(1e6)]), "\\u00e9.bin");
   told.form = await (await fetch("/form", { method: "POST", body: form })).text();

@@ -1,6 +1,6 @@
 /**
- * A registry of Docker images behind Centauri, as a real engine pushes to it and pulls from it, over
- * HTTP/1.1, with a certificate that the engine checks. REGISTRY_LONG=1 asks for 20 rounds with
+ * A registry of Docker images behind Centauri, as a real engine pushes to it and pulls from it:
+ * over HTTP/1.1, with a certificate that the engine checks. REGISTRY_LONG=1 asks for 20 rounds with
  * layers of up to 500 MiB: it takes half an hour, and 4 GiB of disk.
  */
 import assert from "node:assert/strict";

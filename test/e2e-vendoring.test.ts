@@ -22,7 +22,7 @@ const FILES: ReadonlyMap<string, string> = new Map(
   ]),
 );
 
-/** The files that a header says are needed: up to the next sentence, and a table of what is below. */
+/** The files that a header says are needed: in that sentence, or in the table that it points to. */
 function neededBy(source: string): Set<string> {
   const header = /^\/\*\*([^]*?)\*\//.exec(source)?.[1]?.replace(/\n \*/g, "\n") ?? "";
   const [, sentence = "", rest = ""] = /\bneeds\b([^]*?)(?:[.;](?!ts\b)\s|$)([^]*)/i.exec(header) ??

@@ -311,7 +311,7 @@ test("what can't be saved is found all the same, and saved when Redis is back", 
   const { store } = await join(t, server);
   await store.save(make({ subject: "before" }));
   await server.stop();
-  await assert.rejects(store.save(make()), /not connected to redis|connection/);
+  await assert.rejects(store.save(make()), { name: "RedisError" });
   assert.equal(store.find("lego", "example.com", null)?.certificate, "one");
   await server.start();
   await eventually(async () => (await fieldsIn(server)).length === 2);

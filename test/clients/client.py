@@ -64,5 +64,6 @@ def side_by_side():
         return set(pool.map(get, range(40)))
 
 
-for attempt in [kept_alive, chunked_upload, head_and_ranges, urllib_form, error_status, side_by_side]:
+ATTEMPTS = [kept_alive, chunked_upload, head_and_ranges, urllib_form, error_status, side_by_side]
+for attempt in ATTEMPTS:
     print(attempt.__name__, attempt(), sep=": ")

@@ -1,6 +1,6 @@
 /**
- * A connection of a client, HTTP/1.1 or HTTP/2, over a socket that is none, with an application that
- * answers by the request's path; and what happens to connections meanwhile.
+ * A connection of a client, HTTP/1.1 or HTTP/2, over a socket that is none, with an application
+ * that answers by the request's path; and what happens to connections meanwhile.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -37,10 +37,11 @@ class FakeSocket extends EventEmitter {
     this.#take = take;
   }
 
-  write(bytes: Buffer, done: () => void): boolean {
+  write(bytes: Buffer | string, ...rest: readonly (BufferEncoding | (() => void))[]): boolean {
     assert.ok(!this.ended || this.destroyed, "written after the end");
-    if (!this.destroyed) this.#take(Buffer.from(bytes));
-    done();
+    if (!this.destroyed) this.#take(Buffer.from(bytes as string, "latin1"));
+    const done = rest.at(-1);
+    if (typeof done === "function") done();
     return !this.writableNeedDrain;
   }
 

@@ -110,17 +110,19 @@ function testFrames(input: Buffer, random: Random): string {
   return types + whole[1].replace(/\d+/g, "");
 }
 
-function linesOf(pieces: readonly Buffer[], moments?: Random): readonly string[] {
+function linesOf(pieces: readonly Buffer[], moments?: Random) {
   const frames = new wire.FrameLines(); // which refuses what isn't right
-  talk(Http2Connection, pieces, (bytes) => frames.push(bytes), moments);
-  return frames.lines;
+  const { applications } = talk(Http2Connection, pieces, (bytes) => frames.push(bytes), moments);
+  return { lines: frames.lines, tunnel: applications.some(({ head }) => head.upgrade) };
 }
 
 function testConnection(input: Buffer, random: Random): string {
-  const whole = linesOf([input]);
-  same(linesOf(cut(input, random)), whole);
+  const { lines, tunnel } = linesOf([input]);
+  const again = linesOf(cut(input, random));
+  // A tunnel opens after a piece: what comes before that depends on where pieces end.
+  if (!tunnel && !again.tunnel) same(again.lines, lines);
   linesOf(cut(input, random), random);
-  return whole.slice(-5).map((line) => line.replace(/\d+/g, "#")).join();
+  return lines.slice(-5).map((line) => line.replace(/\d+/g, "#")).join();
 }
 
 /** Where frames begin, and the end; after the preface. */

@@ -1,6 +1,6 @@
 /**
- * Makes inputs out of others: bits, bytes, numbers and lengths changed, parts cut, doubled, moved or
- * taken from another input, and words that mean something put in. Pure but for its Random.
+ * Makes inputs out of others: bits, bytes, numbers and lengths changed, parts cut, doubled, moved
+ * or taken from another input, and words that mean something put in. Pure but for its Random.
  */
 import { Buffer } from "node:buffer";
 import type { Random } from "./random.ts";

@@ -52,9 +52,9 @@ async function fuzz(target: Target, inputs: number, seed: number): Promise<void>
   const told = () => {
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     const memory = (process.memoryUsage.rss() / 2 ** 20).toFixed();
-    console.log(
-      `${target.name}: ${fuzzer.count} inputs, ${seconds} s, ${fuzzer.outcomes} outcomes, ${memory} MiB`,
-    );
+    const { count, outcomes } = fuzzer;
+    const what = `${count} inputs, ${seconds} s, ${outcomes} outcomes, ${memory} MiB`;
+    console.log(`${target.name}: ${what}`);
   };
   try {
     while (fuzzer.count < inputs) {

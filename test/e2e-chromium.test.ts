@@ -1,6 +1,7 @@
 /** A browser loads a page with many resources, and says itself what came of it. */
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
+import { holdInterfaces } from "./interfaces.ts";
 import { needProgram, run, startCentauri, temporaryFolder } from "./support.ts";
 import { ok, startServer } from "./wire.ts";
 
@@ -29,6 +30,7 @@ for (
 ) {
   test(`Chromium loads a page of ${RESOURCES} resources over ${protocol}`, async (t) => {
     if (!needProgram(t, "chromium")) return;
+    t.after(await holdInterfaces());
     const report = await loadPage(t, flags);
     assert.deepEqual(report.wrong, []);
     assert.deepEqual([report.loaded, report.failed], [RESOURCES, 0]);

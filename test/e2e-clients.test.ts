@@ -23,6 +23,7 @@ import {
   startCentauri,
   temporaryFolder,
 } from "./support.ts";
+import { holdInterfaces } from "./interfaces.ts";
 import { ok, startServer, type Wire } from "./wire.ts";
 
 const FILE: Buffer = Buffer.from("0123456789".repeat(30_000));
@@ -339,6 +340,7 @@ async function browse(t: TestContext, ...flags: string[]): Promise<string> {
 for (const [protocol, flags] of [["h2", []], ["http/1.1", ["--disable-http2"]]] as const) {
   test(`Chromium uploads, takes ranges, events and messages over ${protocol}`, async (t) => {
     if (!needProgram(t, "chromium")) return;
+    t.after(await holdInterfaces());
     const said = await browse(t, ...flags);
     assert.deepEqual(said.startsWith("{") ? JSON.parse(said) : said, {
       protocol,

@@ -34,6 +34,7 @@ import {
   startCentauri,
   temporaryFolder,
 } from "./support.ts";
+import { holdInterfaces } from "./interfaces.ts";
 import { frameVectors } from "./vectors/http2.ts";
 import { headVectors } from "./vectors/http2-heads.ts";
 import {
@@ -485,6 +486,7 @@ addEventListener("load", () => {
 
 test("Chromium loads a page of 200 resources over one connection, and a WebSocket", async (t) => {
   if (!needProgram(t, "chromium")) return;
+  t.after(await holdInterfaces());
   const profile = await temporaryFolder(t);
   let told = (_report: string): void => {};
   const report = new Promise<string>((done) => told = done);

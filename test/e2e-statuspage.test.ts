@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { statusPage } from "../lib/statuspage.ts";
 import { freePorts } from "./acmepeers.ts";
+import { holdInterfaces } from "./interfaces.ts";
 import { needProgram, run, runCentauri, startCentauri, temporaryFolder } from "./support.ts";
 import { finding, hostileTexts, route, statusOf } from "./vectors/status.ts";
 
@@ -36,6 +37,7 @@ async function browse(
   url: string,
   ...flags: readonly string[]
 ): Promise<string> {
+  const release = await holdInterfaces();
   const { stdout, stderr } = await run("chromium", [
     ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
     ...["--no-first-run", "--disable-background-networking", "--disable-component-update"],
@@ -43,7 +45,7 @@ async function browse(
     ...flags,
     "--dump-dom",
     url,
-  ], { timeout: LOAD_MS });
+  ], { timeout: LOAD_MS }).finally(release);
   assert.match(stdout, /<html/, stderr);
   return stdout;
 }

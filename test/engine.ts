@@ -13,6 +13,7 @@ import process from "node:process";
 import type { TestContext } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import type { RunOptions, TestEngine } from "./dockerscenario.ts";
+import { holdInterfaces } from "./interfaces.ts";
 import { findProgram, needProgram, run, type Scope } from "./support.ts";
 
 const START_MS = 60_000;
@@ -36,6 +37,8 @@ export class Engine implements TestEngine {
   timeout = 60_000;
   #child: ChildProcess | undefined;
   #output = "";
+  /** Lets go of the interfaces; undefined until it makes a network. */
+  #release: (() => void) | undefined;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -118,6 +121,7 @@ export class Engine implements TestEngine {
       if (this.#child?.exitCode === null) await this.#removeAll();
     } finally {
       await this.shutDown();
+      this.#release?.();
       await rm(this.folder, { recursive: true, force: true });
     }
   }
@@ -130,6 +134,7 @@ export class Engine implements TestEngine {
   }
 
   async createNetwork(name: string): Promise<void> {
+    this.#release ??= await holdInterfaces();
     await this.docker("network", "create", name);
   }
 

@@ -134,7 +134,8 @@ export class Certificates {
     const records = providers.map((provider) => this.#store.find(provider, subject, alternates))
       .filter((record) => record !== undefined);
     const record = records.find(({ notAfter }) => Date.parse(notAfter) > Date.now()) ?? records[0];
-    const problem = this.#missing.get(keyOf(route.provider, names)) ?? "";
+    const key = keyOf(route.provider, names);
+    const problem = this.#entries.has(key) ? "" : this.#missing.get(key) ?? "";
     return { names, providers, record, problem };
   }
 
@@ -161,7 +162,6 @@ export class Certificates {
       if (record === undefined) return this.#saysMissing(route, key);
       const made = { identity: toIdentity(record) };
       this.#entries.set(key, made);
-      this.#missing.delete(key);
       return made;
     } catch (error) {
       return this.#saysMissing(route, key, error as Error);

@@ -17,8 +17,8 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 
 /** Where bytes of strangers go before anything trusts them. */
 export const CRITICAL: readonly string[] = [
-  ...["frontend", "clienthello", "http1", "http1reader", "http1server", "exchange", "proxy"],
-  ...["routes", "rewrite", "answer"],
+  ...["frontend", "clienthello", "http1", "http1reader", "http1output", "http1server", "exchange"],
+  ...["proxy", "routes", "rewrite", "answer"],
 ];
 
 /** Of these, what HTTP/2 adds. */

@@ -64,7 +64,7 @@ const NOT_FOR_CODECS = /^node:(net|tls|https?|http2|dgram|dns|fs|timers|child_pr
  * that a Dotege runs besides; that either loads when an option asks for it.
  */
 const CENTAURI_LIMIT = 9_700;
-const CRITICAL_LIMIT = 2_750;
+const CRITICAL_LIMIT = 2_760;
 const HTTP2_LIMIT = 2_500;
 const DOTEGE_LIMIT = 7_000;
 const ON_DEMAND_LIMIT = 11_500;

@@ -132,19 +132,23 @@ for (const type of ["http-01", "tls-alpn-01"]) {
       const times = records.map(({ time }) => Date.parse(`${time}`)).sort((a, b) => a - b);
       t.diagnostic(`picked up after ${times.map((time) => time - times[0]!)} ms; asked: ${asked}`);
       assert.equal(records.filter(({ msg }) => msg === "certificate obtained").length, 1);
-      const serials = await Promise.all(centauris.map((one) => servedSerial(one, NAME)));
-      assert.deepEqual(serials, serials.map(() => serials[0]));
-      assert.notEqual(serials[0], "");
+      const serials = await eventually(async () => { // when each worker knows, too
+        const all = await Promise.all(centauris.map((one) => servedSerial(one, NAME)));
+        return all.every((serial) => serial !== "" && serial === all[0]) ? all : undefined;
+      });
       assert.equal(orders(), 1);
       const record = await recordIn(redis);
       const certificate = new X509Certificate(record.certificate);
-      assert.equal(certificate.serialNumber.toLowerCase(), serials[0]);
+      // Deno 2.9 leaves out zeros at the beginning.
+      const serial = certificate.serialNumber.toLowerCase().padStart(serials[0]!.length, "0");
+      assert.equal(serial, serials[0]);
       assert.ok(certificate.checkPrivateKey(createPrivateKey(record.privateKey)));
       assert.equal(record.provider, "lego");
       assert.equal(record.subject, NAME);
       assert.deepEqual(record.altNames, []);
-      assert.deepEqual(await redis.run("KEYS", "*:lock:*"), []);
-      assert.deepEqual(await redis.run("KEYS", "*:challenge*"), []);
+      for (const left of ["*:lock:*", "*:challenge*"]) { // go after the certificate has come
+        await eventually(async () => String(await redis.run("KEYS", left)) === "" || undefined);
+      }
     });
   }
 }
